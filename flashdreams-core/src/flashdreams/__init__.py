@@ -1,0 +1,1 @@
+"""FlashDreams: streaming video diffusion and interactive world models."""

@@ -1,0 +1,83 @@
+"""What the command line prints with: errors, help, colours, widths. Plain where it is no terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from flashdreams.errors import FlashDreamsError
+
+_NARROWEST = 60
+_WIDEST = 120
+
+
+def uses_colour(stream: TextIO) -> bool:
+    """Whether ``stream`` is a terminal whose user has not asked for plain text (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def text_width() -> int:
+    """Columns to fill: those of the terminal, within what is readable."""
+    return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns))
+
+
+@contextmanager
+def readable_width() -> Iterator[None]:
+    """Let who asks for the terminal's width inside see :func:`text_width`; tyro has no argument for it."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(text_width())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
+
+
+def print_error(error: FlashDreamsError) -> None:
+    """Print the three parts of an error to stderr, one under the other."""
+    label = "error:"
+    parts = textwrap.indent(f"{error.what}\n{error.right}\n{error.next}", " " * (len(label) + 1)).lstrip()
+    if uses_colour(sys.stderr):
+        label = f"\033[1;31m{label}\033[0m"
+    print(f"{label} {parts}", file=sys.stderr)
+
+
+def columns(rows: Iterable[tuple[str, str]], indent: int = 2) -> str:
+    """Two columns, the second one wrapped to the width of the terminal."""
+    rows = list(rows)
+    start = max((len(left) for left, _ in rows), default=0) + indent + 2
+    return "\n".join(
+        textwrap.fill(
+            right,
+            text_width(),
+            initial_indent=f"{'':{indent}}{left}".ljust(start),
+            subsequent_indent=" " * start,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        if right
+        else f"{'':{indent}}{left}"
+        for left, right in rows
+    )
+
+
+def help_page(usage: str, summary: str, sections: Sequence[tuple[str, Iterable[tuple[str, str]]]]) -> str:
+    """The help of a command: usage, what it does, and a table for each section that has rows."""
+    blocks = [f"usage: {usage}", textwrap.fill(summary, text_width())]
+    tables = [(title, list(rows)) for title, rows in sections]
+    blocks += [f"{title}:\n{columns(rows)}" for title, rows in tables if rows]
+    return "\n\n".join(blocks)
+
+
+def set_up_logging(verbosity: int) -> None:
+    """Show warnings of the ``logging`` module on stderr; with ``verbosity`` 1 information, with 2 all."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger().setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])

@@ -1,0 +1,151 @@
+"""Every mistake a user can make, as one tree.
+
+An error speaks in three parts: what is wrong (with the value), what would be right, and what to do
+next. The command line prints the three lines and exits with code 2; in Python they are attributes.
+Catch :class:`FlashDreamsError` for all of them, or a branch of the tree for one kind.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FlashDreamsError(Exception):
+    """Something the user can put right.
+
+    Args:
+        what: What is wrong, with the offending value.
+        right: What would have been right.
+        next: What to do next.
+    """
+
+    def __init__(self, what: str, right: str, next: str) -> None:
+        super().__init__(what, right, next)
+        self.what = what
+        self.right = right
+        self.next = next
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.right}\n{self.next}"
+
+
+class UsageError(FlashDreamsError):
+    """A command line that cannot be understood."""
+
+
+class ConfigError(FlashDreamsError):
+    """A config cannot be what it was asked to be."""
+
+
+class UnknownFieldError(ConfigError):
+    """A field that the config does not have."""
+
+
+class FieldTypeError(ConfigError):
+    """A value of another type than its field's."""
+
+
+class FieldValueError(ConfigError):
+    """A value of the right type that makes no sense, alone or beside another field's."""
+
+
+class ConfigFileError(ConfigError):
+    """A config file that cannot be read, or was written for something else."""
+
+
+class TargetError(ConfigError):
+    """A ``_target`` that cannot be imported or is not a class."""
+
+
+class PluginError(FlashDreamsError):
+    """Something about what is, or is not, installed."""
+
+
+class UnknownSlugError(PluginError):
+    """No installed plugin registers this slug."""
+
+
+class SlugClashError(PluginError):
+    """Two plugins claim the same slug, so neither has it."""
+
+
+class UnknownComponentError(PluginError):
+    """No installed plugin registers this component."""
+
+
+class BrokenPluginError(PluginError):
+    """The plugin that was asked for fails to load."""
+
+
+class RolloutError(FlashDreamsError):
+    """A rollout was used in a way it cannot be."""
+
+
+class OutOfOrderError(RolloutError):
+    """``generate`` and ``finalize`` must follow one another, chunk by chunk."""
+
+
+class ClosedRolloutError(RolloutError):
+    """The rollout was closed and its slot given back."""
+
+
+class NoFreeSlotError(RolloutError):
+    """As many rollouts are alive as the pipeline has slots."""
+
+
+class SnapshotError(RolloutError):
+    """A snapshot that does not fit the pipeline it is restored on."""
+
+
+class InputError(FlashDreamsError):
+    """Something the user handed in to steer the video."""
+
+
+class ControlError(InputError):
+    """A control script, file or value that cannot steer this model."""
+
+
+class ImageError(InputError):
+    """An image that cannot be read or does not fit."""
+
+
+class WeightsError(FlashDreamsError):
+    """A weights file that cannot be used."""
+
+
+class WeightsFileError(WeightsError):
+    """A weights file that is absent, truncated, or not what its name says."""
+
+
+class WeightsHashError(WeightsError):
+    """A weights file whose SHA-256 is not the pinned one."""
+
+
+class WeightsKeyError(WeightsError):
+    """A weights file that lacks tensors, has others, or has them in other shapes."""
+
+
+class OutputError(FlashDreamsError):
+    """The output cannot be written."""
+
+
+class DeviceError(FlashDreamsError):
+    """A device, dtype or backend that this machine does not have."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to ``name``, or None when none is close."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The second part of an error about a wrong name: its nearest match, or all there are."""
+    known = sorted(known)
+    match = nearest(name, known)
+    if match is not None:
+        return f"Did you mean {match!r}?"
+    if not known:
+        return "There are none."
+    return "There are: " + ", ".join(known) + "."

@@ -1,0 +1,1 @@
+"""The infrastructure of streaming video diffusion: configs, components, pipeline, runner."""

@@ -1,0 +1,1 @@
+"""Diffusion: the transformer that predicts, the scheduler that steps, the model that loops."""

@@ -1,0 +1,51 @@
+"""The denoising loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from flashdreams.infra.diffusion.model.config import DiffusionModelConfig
+from flashdreams.infra.diffusion.scheduler.base import Scheduler
+from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
+
+__all__ = ["DiffusionModel", "DiffusionModelConfig"]
+
+
+class DiffusionModel(nn.Module):
+    """A transformer that predicts, a scheduler that steps, and the loop over the two."""
+
+    config: DiffusionModelConfig
+    transformer: Transformer
+    scheduler: Scheduler
+
+    def __init__(self, config: DiffusionModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer = config.transformer.setup()
+        self.scheduler = config.scheduler.setup()
+
+    def generate(self, cache: TransformerCache, control: Any, noise: Sequence[Tensor]) -> Tensor:
+        """Denoise one chunk.
+
+        Args:
+            cache: The rollout's memory, pointed at this chunk.
+            control: What the encoder made of this chunk's input, or None.
+            noise: The scheduler's ``draws`` draws, each ``[B, C, T, H, W]``.
+
+        Returns:
+            Clean latents, ``[B, C, T, H, W]``.
+        """
+        latents = noise[0]
+        memory = self.scheduler.start()
+        for i, timestep in enumerate(self.scheduler.timesteps.split(1)):
+            flow = self.transformer.predict_flow(latents, timestep, cache, control)
+            latents = self.scheduler.step(i, flow, latents, noise, memory)
+        return latents
+
+    def finalize(self, latents: Tensor, cache: TransformerCache, control: Any) -> None:
+        """Let later chunks see this clean one, ``[B, C, T, H, W]``."""
+        self.transformer.write_context(latents, cache, control)
+        self.transformer.commit_chunk(latents, cache)

@@ -1,0 +1,65 @@
+"""Base scheduler: flow matching along straight paths.
+
+Notation of flow matching (Lipman et al. 2023; rectified flow, Liu et al. 2023): noisy latents are
+``(1 - sigma) * clean + sigma * noise``, the flow is ``noise - clean``, and the network is told the
+timestep ``1000 * sigma``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from flashdreams.infra.diffusion.scheduler.config import SchedulerConfig
+
+__all__ = ["Scheduler", "SchedulerConfig"]
+
+
+class Scheduler(nn.Module):
+    """The noise levels of one chunk and the step from each to the next.
+
+    A scheduler keeps nothing between chunks. What a multistep solver must remember within a chunk is
+    ``memory``: made by :meth:`start`, handed to every :meth:`step`.
+    """
+
+    config: SchedulerConfig
+    timesteps: torch.Tensor
+    """What the network is told, one per denoising step: float32 ``[steps]`` in [0, 1000]."""
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def draws(self) -> int:
+        """Noise draws that one chunk takes, the first included."""
+        return 1
+
+    def start(self) -> Any:
+        """Fresh memory for one chunk; None where a step needs no memory."""
+        return None
+
+    def step(
+        self,
+        i: int,
+        flow: torch.Tensor,
+        latents: torch.Tensor,
+        noise: Sequence[torch.Tensor],
+        memory: Any,
+    ) -> torch.Tensor:
+        """Take denoising step ``i``.
+
+        Args:
+            i: Index of the step, from 0.
+            flow: Predicted flow at ``timesteps[i]``, ``[B, C, T, H, W]``.
+            latents: Latents at ``timesteps[i]``, ``[B, C, T, H, W]``.
+            noise: The ``draws`` noise draws of this chunk, each ``[B, C, T, H, W]``.
+            memory: What :meth:`start` returned for this chunk.
+
+        Returns:
+            Latents at the next noise level, clean after the last step, ``[B, C, T, H, W]``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement step().")

@@ -1,0 +1,65 @@
+"""Config of the transformer. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flashdreams.errors import FieldValueError
+from flashdreams.infra.config import InstantiateConfig
+from flashdreams.infra.encoder.config import EncoderConfig
+
+
+@dataclass(kw_only=True)
+class TransformerConfig(InstantiateConfig):
+    """A transformer that predicts the flow of one chunk from the chunks before it."""
+
+    _target: Any = "flashdreams.infra.diffusion.transformer.base:Transformer"
+
+    context_encoder: EncoderConfig | None = None
+    """Encodes what is given once per rollout (prompts, first frame) into the transformer's context."""
+    latent_channels: int = 16
+    """Channels of the latents."""
+    chunk: int = 1
+    """Latent frames made together in one autoregressive step."""
+    window: int = 12
+    """Latent frames that attention sees, the sink and the current chunk included."""
+    sink: int = 0
+    """First latent frames of a rollout that are never forgotten."""
+    rope_positions: Literal["absolute", "window"] = "absolute"
+    """Cache keys rotated at their absolute position, or raw, rotated relative to the window when read."""
+    context_noise: float = 0.0
+    """Timestep in [0, 1000] at which finalize writes the clean chunk into the KV cache."""
+    attention_backend: str = "auto"
+    """Attention implementation by name; "auto" takes the fastest exact one of this machine."""
+    use_cuda_graph: Literal["auto", True, False] = "auto"
+    """Replay the forward pass from a CUDA graph; "auto" does where the machine and the model can."""
+
+    def __post_init__(self) -> None:
+        self._check_positive("latent_channels", "chunk", "window")
+        self._check_window()
+        if not 0.0 <= self.context_noise <= 1000.0:
+            raise FieldValueError(
+                f"context_noise is {self.context_noise}.",
+                "A timestep lies between 0 (clean) and 1000 (pure noise).",
+                "Set context_noise within [0, 1000]; 0 is usual.",
+            )
+
+    def _check_positive(self, *names: str) -> None:
+        for name in names:
+            if getattr(self, name) < 1:
+                raise FieldValueError(
+                    f"{name} is {getattr(self, name)}.",
+                    f"{name} counts, so it is 1 or more.",
+                    f"Set {name} to at least 1.",
+                )
+
+    def _check_window(self) -> None:
+        whole = self.window % self.chunk == 0 and self.sink % self.chunk == 0
+        if not whole or not 0 <= self.sink <= self.window - self.chunk:
+            room = max(2, -(-self.window // self.chunk)) * self.chunk
+            raise FieldValueError(
+                f"window is {self.window} and sink {self.sink}, in chunks of {self.chunk} latent frames.",
+                "Window and sink hold whole chunks, and the window has room for sink and current chunk.",
+                f"Set window to {room} and sink to 0, for instance.",
+            )

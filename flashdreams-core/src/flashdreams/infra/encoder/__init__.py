@@ -1,0 +1,1 @@
+"""Encoders: what turns an input into something the transformer is steered by."""

@@ -1,0 +1,61 @@
+"""Config of the pipeline. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flashdreams.errors import FieldValueError
+from flashdreams.infra.config import InstantiateConfig
+from flashdreams.infra.decoder.config import DecoderConfig
+from flashdreams.infra.diffusion.model.config import DiffusionModelConfig
+from flashdreams.infra.encoder.config import EncoderConfig
+
+
+@dataclass(kw_only=True)
+class StreamInferencePipelineConfig(InstantiateConfig):
+    """Encoder, diffusion model and decoder, run chunk by chunk."""
+
+    _target: Any = "flashdreams.infra.pipeline.base:StreamInferencePipeline"
+
+    name: str
+    """What this pipeline is called, in logs and beside its outputs."""
+    encoder: EncoderConfig | None = None
+    """Encodes the control of each chunk; None means that chunks are not steered."""
+    diffusion_model: DiffusionModelConfig
+    """Makes the latents of each chunk."""
+    decoder: DecoderConfig | None = None
+    """Turns latents into pixels; None returns the latents."""
+    height: int = 480
+    """Height in pixels (of the latents, where there is no decoder), unless a rollout asks for another."""
+    width: int = 832
+    """Width in pixels (of the latents, where there is no decoder), unless a rollout asks for another."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Floating-point type of weights, latents and pixels."""
+    slots: int = 4
+    """Rollouts that may live at once, each with a KV cache of its own."""
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "slots"):
+            if getattr(self, name) < 1:
+                raise FieldValueError(
+                    f"{name} is {getattr(self, name)}.",
+                    f"{name} is 1 or more.",
+                    f"Set {name} to at least 1.",
+                )
+        self.check_size(self.height, self.width)
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse a size that the decoder cannot produce.
+
+        Raises:
+            FieldValueError: Height or width is no multiple of the decoder's spatial compression.
+        """
+        step = self.decoder.spatial_compression if self.decoder else 1
+        if height < step or width < step or height % step or width % step:
+            good = tuple(max(step, round(size / step) * step) for size in (height, width))
+            raise FieldValueError(
+                f"The size is {height}x{width} pixels (height x width).",
+                f"The decoder makes {step} pixels of each latent, so both are multiples of {step}.",
+                f"Take {good[0]}x{good[1]}, for instance.",
+            )

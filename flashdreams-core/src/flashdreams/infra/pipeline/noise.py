@@ -1,0 +1,27 @@
+"""Noise as a function of seed, chunk, draw and batch member, and of nothing else."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class NoiseSource(Protocol):
+    """Where noise comes from."""
+
+    def __call__(self, seed: int, chunk: int, draw: int, member: int, shape: tuple[int, ...]) -> Tensor:
+        """Standard normal noise, float32 of ``shape`` on the host."""
+        ...
+
+
+def philox_noise(seed: int, chunk: int, draw: int, member: int, shape: tuple[int, ...]) -> Tensor:
+    """Noise from numpy's counter-based Philox generator (Salmon et al. 2011).
+
+    The seed is the key; chunk, draw and member are the upper words of the counter, so any draw can be
+    had without making those before it, on any machine and on any number of devices.
+    """
+    bits = np.random.Philox(key=seed, counter=[0, draw, member, chunk])
+    return torch.from_numpy(np.random.Generator(bits).standard_normal(shape, dtype=np.float32))

@@ -1,0 +1,23 @@
+"""Who is told about rollouts while they run. Never called inside the denoising loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from flashdreams.infra.pipeline.rollout import Rollout
+
+
+class Observers:
+    """Tells nobody. Plugins are told by a subclass of this."""
+
+    def rollout_started(self, rollout: Rollout) -> None:
+        """A rollout has begun; no chunk has been made yet."""
+
+    def chunk_generated(self, rollout: Rollout, index: int, chunk: Tensor) -> None:
+        """Chunk ``index`` has been made: pixels (or latents) ``[B, C, T, H, W]``, not to be changed."""
+
+    def rollout_finished(self, rollout: Rollout) -> None:
+        """The rollout was closed."""

@@ -1,0 +1,149 @@
+"""A rollout: one video in the making, as a value."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from flashdreams.errors import ClosedRolloutError, OutOfOrderError
+from flashdreams.infra import state_tree
+from flashdreams.infra.pipeline.noise import NoiseSource
+from flashdreams.infra.pipeline.slots import Size, Slot
+
+if TYPE_CHECKING:
+    from flashdreams.infra.pipeline.base import StreamInferencePipeline
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A rollout's committed state in host memory, between two chunks."""
+
+    size: Size
+    seed: int
+    next_index: int
+    noise_source: NoiseSource
+    transformer: dict[str, Any]
+    encoder: Any
+    decoder: Any
+
+
+@dataclass(frozen=True)
+class PendingChunk:
+    """A chunk that was generated and waits to be finalized."""
+
+    index: int
+    latents: Tensor
+
+
+class Rollout:
+    """One video in the making, and its cache: what ``initialize_cache`` returns.
+
+    It holds a slot of its pipeline until it is closed, leaves its ``with`` block, or is collected.
+    """
+
+    def __init__(
+        self, pipeline: StreamInferencePipeline, slot: Slot, seed: int, noise_source: NoiseSource
+    ) -> None:
+        self.pipeline = pipeline
+        self.seed = seed
+        self.noise_source = noise_source
+        self.next_index = 0
+        """Index of the chunk to generate next: how many chunks are final."""
+        self.pending: PendingChunk | None = None
+        self._slot = slot
+        self._give_back = weakref.finalize(self, pipeline.slots.give_back, slot)
+
+    @property
+    def batch_size(self) -> int:
+        """Videos made side by side."""
+        return self.slot.size[0]
+
+    @property
+    def slot(self) -> Slot:
+        """The rollout's memory.
+
+        Raises:
+            ClosedRolloutError: The rollout was closed.
+        """
+        if not self._give_back.alive:
+            raise ClosedRolloutError(
+                f"This rollout was closed after {self.next_index} chunks.",
+                "A closed rollout has given its memory back.",
+                "Begin another with pipeline.initialize_cache(), or restore a snapshot.",
+            )
+        return self._slot
+
+    def check_generate(self, index: int) -> None:
+        """Refuse to generate any chunk but the next.
+
+        Raises:
+            OutOfOrderError: ``index`` is another chunk.
+        """
+        if index != self.next_index:
+            raise OutOfOrderError(
+                f"generate({index}) was called, and {self.next_index} chunks are final.",
+                f"The chunk to generate is {self.next_index}.",
+                self._remedy(index),
+            )
+
+    def take_pending(self, index: int) -> PendingChunk:
+        """The generated chunk that ``finalize(index)`` is to commit.
+
+        Raises:
+            OutOfOrderError: That chunk was not the last one generated, or is final already.
+        """
+        if self.pending is None or self.pending.index != index:
+            raise OutOfOrderError(
+                f"finalize({index}) was called, and chunk {index} is not waiting for it.",
+                f"The chunk to finalize is {self.next_index}, once it has been generated.",
+                f"Call generate({self.next_index}) first.",
+            )
+        return self.pending
+
+    def commit(self) -> None:
+        """Count the pending chunk as final; nothing after this line can fail."""
+        self.pending = None
+        self.next_index += 1
+
+    def snapshot(self) -> Snapshot:
+        """Copy the committed state to host memory. A chunk not yet finalized is not part of it."""
+        slot = self.slot
+        return Snapshot(
+            size=slot.size,
+            seed=self.seed,
+            next_index=self.next_index,
+            noise_source=self.noise_source,
+            transformer=state_tree.host_copy(slot.transformer),
+            encoder=slot.encoder.snapshot(),
+            decoder=slot.decoder.snapshot(),
+        )
+
+    def fork(self) -> Rollout:
+        """A second rollout that has seen the same chunks and goes its own way from here."""
+        return self.pipeline.restore(self.snapshot())
+
+    def close(self) -> None:
+        """Give the slot back. Closing twice is harmless."""
+        if self._give_back.alive:
+            self.pipeline.observers.rollout_finished(self)
+            self._give_back()
+
+    def __enter__(self) -> Rollout:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _remedy(self, index: int) -> str:
+        if index == self.next_index + 1 and self.pending is not None:
+            return f"Call finalize({self.next_index}) before generate({index})."
+        return f"Call generate({self.next_index}), or begin another rollout to start over."

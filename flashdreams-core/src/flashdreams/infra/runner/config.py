@@ -1,0 +1,59 @@
+"""Config of the runner: what a slug names. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flashdreams.errors import FieldValueError
+from flashdreams.infra.config import InstantiateConfig
+from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
+
+
+@dataclass(kw_only=True)
+class RunnerConfig(InstantiateConfig):
+    """A pipeline, its inputs and its output."""
+
+    _target: Any = "flashdreams.infra.runner.base:Runner"
+
+    runner_name: str
+    """The slug, equal to the name of its entry point."""
+    description: str = ""
+    """What it makes, in one line."""
+    pipeline: StreamInferencePipelineConfig
+    """The pipeline that is run."""
+    output_dir: Path = Path("outputs")
+    """Folder for outputs whose name is not given."""
+    output: Path | None = None
+    """File to write: .mp4, .gif, .npz (latents), or a folder of PNG frames where there is no suffix."""
+    overwrite: bool = False
+    """Replace the output where it exists already."""
+    device: str = "auto"
+    """Where to run: auto, cpu, cuda, cuda:N or mps."""
+    total_blocks: int = 7
+    """Chunks to generate."""
+    seed: int = 0
+    """Seed of the noise; the same seed makes the same video."""
+    fps: float = 16.0
+    """Pixel frames per second of the output."""
+
+    def __post_init__(self) -> None:
+        if self.total_blocks < 1:
+            raise FieldValueError(
+                f"total_blocks is {self.total_blocks}.",
+                "A video has at least one chunk.",
+                "Set --total-blocks to 1 or more.",
+            )
+        if not self.fps > 0:
+            raise FieldValueError(
+                f"fps is {self.fps}.",
+                "A video shows more than 0 pixel frames per second.",
+                "Set --fps to 16, for instance.",
+            )
+        if not 0 <= self.seed < 2**63:
+            raise FieldValueError(
+                f"seed is {self.seed}.",
+                "A seed is a whole number from 0 to 2**63 - 1.",
+                "Set --seed to 0, for instance.",
+            )

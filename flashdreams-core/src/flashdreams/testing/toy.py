@@ -1,0 +1,230 @@
+"""A toy world model: everything a real one has, at a few thousand random parameters.
+
+It shows every part of the framework at work (prompts, control, KV cache, streaming decoder) in less
+than a page each, and it is what the framework's own tests run. Weights are random, from ``weights_seed``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from flashdreams.core.attention import attention, choose_backend
+from flashdreams.core.kv_cache import KVCache
+from flashdreams.core.rope import apply_rope, rope_angles
+from flashdreams.infra.conditions import Conditions
+from flashdreams.infra.decoder.base import StreamingDecoder, StreamingDecoderConfig
+from flashdreams.infra.diffusion.model.config import DiffusionModelConfig
+from flashdreams.infra.diffusion.scheduler.config import FlowMatchSchedulerConfig
+from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache, TransformerConfig
+from flashdreams.infra.encoder.base import Encoder, EncoderConfig, StreamingEncoder, StreamingEncoderConfig
+from flashdreams.infra.pipeline import StreamInferencePipelineConfig
+
+
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Random initialisation from ``seed`` inside, the caller's random state untouched outside."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@dataclass(kw_only=True)
+class ToyPromptEncoderConfig(EncoderConfig):
+    """One vector per prompt."""
+
+    _target: Any = field(default_factory=lambda: ToyPromptEncoder)
+    width: int = 16
+    """Length of the vector."""
+
+
+class ToyPromptEncoder(Encoder):
+    """Gives each prompt a vector of its own, ``[B, width]``; no prompt is the empty prompt."""
+
+    config: ToyPromptEncoderConfig
+
+    def forward(self, conditions: Conditions) -> Tensor:
+        """Embed the prompts of a rollout, float32 ``[B, width]``."""
+        prompts = conditions.prompts or [""] * conditions.batch_size
+        return torch.stack([self._embed(prompt) for prompt in prompts])
+
+    def _embed(self, prompt: str) -> Tensor:
+        generator = torch.Generator().manual_seed(zlib.crc32(prompt.encode()))
+        return torch.randn(self.config.width, generator=generator)
+
+
+@dataclass(kw_only=True)
+class ToyControlEncoderConfig(StreamingEncoderConfig):
+    """A running mean of the controls."""
+
+    _target: Any = field(default_factory=lambda: ToyControlEncoder)
+    inertia: float = 0.5
+    """Share of the last chunk's encoding that is kept."""
+
+
+class ToyControlEncoder(StreamingEncoder):
+    """A number per chunk (None is 0), smoothed over chunks: float32 ``[1]``."""
+
+    config: ToyControlEncoderConfig
+
+    def forward(self, input: Any, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the smoothed control twice: as this chunk's encoding and as the next state."""
+        control = torch.tensor([0.0 if input is None else float(input)])
+        if state is not None:
+            control = (1 - self.config.inertia) * control + self.config.inertia * state
+        return control, control.clone()
+
+
+@dataclass(kw_only=True)
+class ToyTransformerConfig(TransformerConfig):
+    """A causal transformer of a few thousand parameters."""
+
+    _target: Any = field(default_factory=lambda: ToyTransformer)
+    context_encoder: EncoderConfig | None = field(default_factory=ToyPromptEncoderConfig)
+    latent_channels: int = 4
+    chunk: int = 2
+    window: int = 6
+    width: int = 16
+    """Width of the tokens."""
+    heads: int = 2
+    """Attention heads."""
+    layers: int = 2
+    """Transformer blocks."""
+    weights_seed: int = 0
+    """Seed of the random weights."""
+
+
+class ToyBlock(nn.Module):
+    """Attention over past and present, then an MLP."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+
+
+class ToyTransformer(Transformer):
+    """Tokens are single latents; control, prompt and timestep are added to each."""
+
+    config: ToyTransformerConfig
+
+    def __init__(self, config: ToyTransformerConfig) -> None:
+        super().__init__(config)
+        width = config.width
+        with seeded_weights(config.weights_seed):
+            self.embed = nn.Linear(config.latent_channels, width)
+            self.condition = nn.Linear(16 + 2, width)
+            self.blocks = nn.ModuleList(ToyBlock(width) for _ in range(config.layers))
+            self.head = nn.Linear(width, config.latent_channels)
+
+    def allocate_cache(self, batch_size: int, latent_shape: tuple[int, int, int, int]) -> TransformerCache:
+        """One KV cache."""
+        config, weight = self.config, self.embed.weight
+        past = KVCache(
+            layers=config.layers,
+            batch_size=batch_size,
+            heads=config.heads,
+            head_dim=config.width // config.heads,
+            frame_tokens=latent_shape[2] * latent_shape[3],
+            window=config.window,
+            sink=config.sink,
+            chunk=config.chunk,
+            dtype=weight.dtype,
+            device=weight.device,
+            rope_positions=config.rope_positions,
+        )
+        return TransformerCache(past=past)
+
+    def predict_flow(self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any) -> Tensor:
+        """Predict the flow of one chunk."""
+        past = cache.past
+        if past is None:
+            raise TypeError("ToyTransformer needs the cache that it allocated.")
+        batch, _, frames, height, width = latents.shape
+        tokens = self.embed(latents.permute(0, 2, 3, 4, 1).reshape(batch, frames * height * width, -1))
+        tokens = tokens + self._condition(timestep, cache.context, control, tokens).unsqueeze(1)
+        query_angles = self._angles(past.query_positions, height, width)
+        raw_keys = self.config.rope_positions == "window"
+        key_angles = self._angles(past.key_positions, height, width) if raw_keys else query_angles
+        for layer, block in enumerate(self.blocks):
+            tokens = self._block(layer, block, tokens, past, query_angles, key_angles)
+        flow = self.head(tokens).view(batch, frames, height, width, -1)
+        return flow.permute(0, 4, 1, 2, 3).contiguous()
+
+    def _block(
+        self, layer: int, block: nn.Module, tokens: Tensor, past: KVCache, query_angles: Any, key_angles: Any
+    ) -> Tensor:
+        q, k, v = block.qkv(tokens).unflatten(-1, (3, self.config.heads, -1)).unbind(2)
+        if self.config.rope_positions == "absolute":
+            keys, values = past.update(layer, apply_rope(k, *query_angles), v)
+        else:
+            raw, values = past.update(layer, k, v)
+            keys = apply_rope(raw, *(angle[: raw.shape[1]] for angle in key_angles))
+        backend = choose_backend(q.device, q.dtype, self.config.attention_backend)
+        seen = attention(apply_rope(q, *query_angles), keys, values, backend=backend)
+        tokens = tokens + block.out(seen.flatten(2))
+        return tokens + block.mlp(F.layer_norm(tokens, tokens.shape[-1:]))
+
+    def _condition(self, timestep: Tensor, prompt: Tensor, control: Tensor | None, like: Tensor) -> Tensor:
+        batch = like.shape[0]
+        steer = like.new_zeros(1) if control is None else control.to(like.dtype)
+        noise_level = (timestep / 1000).to(like.dtype)
+        parts = [prompt.to(like.dtype), noise_level.expand(batch, 1), steer.expand(batch, 1)]
+        return self.condition(torch.cat(parts, dim=-1))
+
+    def _angles(self, frames: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+        return rope_angles(frames, height, width, head_dim=self.config.width // self.config.heads)
+
+
+@dataclass(kw_only=True)
+class ToyDecoderConfig(StreamingDecoderConfig):
+    """A causal decoder: every pixel frame looks back at the latent frame before it."""
+
+    _target: Any = field(default_factory=lambda: ToyDecoder)
+    spatial_compression: int = 2
+    temporal_compression: int = 1
+    latent_channels: int = 4
+    """Channels of the latents."""
+    weights_seed: int = 1
+    """Seed of the random weights."""
+
+
+class ToyDecoder(StreamingDecoder):
+    """One causal convolution in time, then pixels out of channels."""
+
+    config: ToyDecoderConfig
+
+    def __init__(self, config: ToyDecoderConfig) -> None:
+        super().__init__(config)
+        with seeded_weights(config.weights_seed):
+            self.mix = nn.Conv3d(config.latent_channels, 3 * config.spatial_compression**2, (2, 1, 1))
+
+    def forward(self, latents: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Decode a chunk; the state is the last latent frame, ``[B, C, 1, H, W]``."""
+        last = latents[:, :, :1] if state is None else state
+        frames = self.mix(torch.cat([last, latents], dim=2))
+        pixels = F.pixel_shuffle(frames.transpose(1, 2), self.config.spatial_compression)
+        return torch.tanh(pixels).transpose(1, 2).contiguous(), latents[:, :, -1:].clone()
+
+
+def toy_pipeline_config() -> StreamInferencePipelineConfig:
+    """A pipeline of toys: chunks of 2 latent frames, 8 x 8 pixels."""
+    return StreamInferencePipelineConfig(
+        name="toy",
+        encoder=ToyControlEncoderConfig(),
+        diffusion_model=DiffusionModelConfig(
+            transformer=ToyTransformerConfig(),
+            scheduler=FlowMatchSchedulerConfig(denoising_timesteps=[1000, 500]),
+        ),
+        decoder=ToyDecoderConfig(),
+        height=8,
+        width=8,
+    )

@@ -1,0 +1,192 @@
+"""The world model: a causal diffusion transformer that predicts the next frame's latents.
+
+One network serves two passes. Training runs many frames at once under a mask; a rollout runs
+one frame over a KV cache. All they differ in is the callable `attend` that the network is
+given: it receives a layer's rotated queries, keys and values and returns what was attended.
+
+A frame is 4x4 tokens of 2x2 latents. Timestep and controls of a frame act through a
+modulation that is computed once per pass and shared by all layers, each of which adds an
+offset of its own (adaLN-single, PixArt-alpha). Queries and keys are normalised (RMSNorm) and
+rotated in three dimensions (RoPE); the MLP is a squared ReLU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+PATCH = 2
+GRID = 4  # tokens in the height and in the width of a frame
+FRAME_TOKENS = GRID * GRID
+ROPE_THETA = 100.0
+CONTROLS = 3
+
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""(layer, q, k, v), each `[B, L, heads, head_dim]`, to what the queries read, of q's shape."""
+
+
+class RacerDiT(nn.Module):
+    """Noisy latents of frames, with timesteps and controls, to their clean latents."""
+
+    def __init__(
+        self, *, latent_channels: int = 8, width: int = 256, layers: int = 6, heads: int = 4
+    ) -> None:
+        super().__init__()
+        self.latent_channels, self.heads, self.width = latent_channels, heads, width
+        self.head_dim = width // heads
+        self.embed = nn.Linear(2 * latent_channels * PATCH**2, width)
+        self.time = nn.Sequential(nn.Linear(128, width), nn.SiLU(), nn.Linear(width, width))
+        self.control = nn.Sequential(
+            nn.Linear(7 * CONTROLS, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.modulation = nn.Linear(width, 6 * width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.head_scale = nn.Parameter(torch.zeros(2, width))
+        self.head = nn.Linear(width, latent_channels * PATCH**2)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for linear in (m for m in self.modules() if isinstance(m, nn.Linear)):
+            nn.init.normal_(linear.weight, std=0.5 / math.sqrt(linear.in_features))
+            nn.init.zeros_(linear.bias) if linear.bias is not None else None
+        for zero in (self.modulation, self.head, *(b.out for b in self.blocks)):
+            nn.init.zeros_(zero.weight)
+        for block in self.blocks:
+            nn.init.zeros_(block.down.weight)
+            nn.init.ones_(block.offset[2]), nn.init.ones_(block.offset[5])
+
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        controls: Tensor,
+        previous: Tensor,
+        positions: Tensor,
+        attend: Attend,
+    ) -> Tensor:
+        """Predicts clean latents.
+
+        Args:
+            latents: `[B, C, T, 8, 8]`, noisy (or clean: then the pass is for keys and values).
+            timesteps: `[B, T]` in [0, 1000], the noise of each frame.
+            controls: `[B, T, 3]`: steer in [-1, 1], gas and brake in [0, 1]; those that led to
+                each frame.
+            previous: clean latents of the frame before each, as `latents`; zeros where none.
+            positions: int64 `[T]`, frame numbers; only their differences matter.
+            attend: attention of one layer, see `Attend`.
+
+        Returns:
+            Clean latents, as `latents`.
+        """
+        frames = latents.shape[2]
+        x = self.embed(_patches(torch.cat([latents, previous], dim=1)))  # [B, T * 16, width]
+        rotation = rope_rotation(positions, self.head_dim, x.dtype)
+        condition = self.time(_time_features(timesteps, x.dtype))
+        condition = F.silu(condition + self.control(_control_features(controls)))
+        modulation = rearrange(self.modulation(condition), "b t (m d) -> m b t 1 d", m=6)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, modulation, rotation, layer, attend)
+        x = F.rms_norm(x, (self.width,)) * (1 + self.head_scale[0]) + self.head_scale[1]
+        return previous + rearrange(
+            self.head(x),
+            "b (t h w) (c p q) -> b c t (h p) (w q)",
+            t=frames,
+            h=GRID,
+            c=self.latent_channels,
+            p=PATCH,
+        )
+
+
+class Block(nn.Module):
+    """Attention and MLP, each behind a modulated norm and a gate."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.up = nn.Linear(width, 4 * width, bias=False)
+        self.down = nn.Linear(4 * width, width, bias=False)
+        self.query_gain = nn.Parameter(torch.ones(width // heads))
+        self.key_gain = nn.Parameter(torch.ones(width // heads))
+        self.offset = nn.Parameter(torch.zeros(6, width))
+
+    def forward(
+        self, x: Tensor, modulation: Tensor, rotation: Tensor, layer: int, attend: Attend
+    ) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.offset[:, None, None, None])
+        qkv = self.qkv(_modulated(x, scale1, shift1))
+        q, k, v = rearrange(qkv, "b l (three h d) -> three b l h d", three=3, h=self.heads)
+        q = rotate(F.rms_norm(q, q.shape[-1:]) * self.query_gain, rotation)
+        k = rotate(F.rms_norm(k, k.shape[-1:]) * self.key_gain, rotation)
+        attended = attend(layer, q.to(v.dtype), k.to(v.dtype), v)
+        x = x + _per_frame(self.out(attended.flatten(2)), gate1)
+        hidden = F.relu(self.up(_modulated(x, scale2, shift2))).square()
+        return x + _per_frame(self.down(hidden), gate2)
+
+
+def rope_rotation(positions: Tensor, head_dim: int, dtype: torch.dtype) -> Tensor:
+    """Cosines and sines of every token's angles, `[2, T * 16, 1, head_dim / 2]`.
+
+    Pairs (2i, 2i + 1) of a head rotate together: the first quarter by the frame number, the
+    rest half by the row and half by the column. Angles are made in float64.
+    """
+    quarter = head_dim // 8
+    across = (head_dim // 2 - quarter) // 2
+    grid = torch.arange(GRID, dtype=torch.float64, device=positions.device)
+    time = positions.double()[:, None] * _frequencies(quarter, positions.device)
+    space = grid[:, None] * _frequencies(across, positions.device)
+    frames = len(positions)
+    angles = torch.cat(
+        [
+            time[:, None, None].expand(frames, GRID, GRID, quarter),
+            space[None, :, None].expand(frames, GRID, GRID, across),
+            space[None, None].expand(frames, GRID, GRID, across),
+        ],
+        dim=-1,
+    ).flatten(0, 2)[:, None]
+    return torch.stack([angles.cos(), angles.sin()]).to(dtype)
+
+
+def _frequencies(count: int, device: torch.device) -> Tensor:
+    return ROPE_THETA ** -(torch.arange(count, dtype=torch.float64, device=device) / count)
+
+
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Rotates the pairs of `[B, L, heads, head_dim]` by the angles of `rope_rotation`."""
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    cos, sin = rotation
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+
+
+def _patches(latents: Tensor) -> Tensor:
+    return rearrange(
+        latents, "b c t (h p) (w q) -> b (t h w) (c p q)", p=PATCH, q=PATCH
+    )
+
+
+def _time_features(timesteps: Tensor, dtype: torch.dtype) -> Tensor:
+    """Sinusoids of `[B, T]` in [0, 1000], `[B, T, 128]`."""
+    rates = torch.exp(torch.arange(64, device=timesteps.device) * (-math.log(10000) / 64))
+    angles = timesteps.float()[..., None] * rates
+    return torch.cat([angles.cos(), angles.sin()], dim=-1).to(dtype)
+
+
+def _control_features(controls: Tensor) -> Tensor:
+    """The controls and their sinusoids, `[B, T, 21]`: a little brake is not no brake."""
+    angles = torch.cat([controls * (math.pi * 2**k) for k in range(3)], dim=-1)
+    return torch.cat([controls, angles.sin(), angles.cos()], dim=-1)
+
+
+def _modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    frames = F.rms_norm(x, x.shape[-1:]).unflatten(1, (-1, FRAME_TOKENS))
+    return (frames * (1 + scale) + shift).flatten(1, 2)
+
+
+def _per_frame(x: Tensor, gate: Tensor) -> Tensor:
+    return (x.unflatten(1, (-1, FRAME_TOKENS)) * gate).flatten(1, 2)

@@ -1,0 +1,79 @@
+"""The files that ship inside the package: the weights and the start clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from flashdreams.errors import ImageError, did_you_mean
+from flashdreams.io.weights import load_weights
+
+_FOLDER = Path(__file__).parent / "weights"
+WEIGHTS = _FOLDER / "pocket_racer.safetensors"
+WEIGHTS_SHA256: str | None = None
+"""SHA-256 of the released weights."""
+STARTS = _FOLDER / "starts.safetensors"
+
+
+@dataclass(frozen=True)
+class StartClip:
+    """A few frames of the true environment, and the controls that led to each."""
+
+    frames: Tensor
+    """uint8 ``[T, 64, 64, 3]``."""
+    controls: Tensor
+    """float32 ``[T, 3]``: steer, gas, brake."""
+
+
+def load_part(module: nn.Module, part: str, weights: str) -> None:
+    """Fill ``module`` with the part ("dit", "encoder" or "decoder") of a weights file.
+
+    Args:
+        module: What is filled, in place.
+        part: Prefix of its tensors in the file.
+        weights: "shipped", "random" (seeded, the same every time), or the path of a safetensors file.
+
+    Raises:
+        WeightsError: The file is absent, damaged, or does not fit.
+    """
+    if weights == "random":
+        _fill_randomly(module)
+    elif weights == "shipped":
+        load_weights(module, WEIGHTS, prefix=f"{part}.", sha256=WEIGHTS_SHA256)
+    else:
+        load_weights(module, Path(weights), prefix=f"{part}.")
+
+
+def start_names() -> list[str]:
+    """Names of the shipped start clips."""
+    with safe_open(STARTS, framework="pt") as file:
+        return sorted(key.removesuffix(".frames") for key in file.keys() if key.endswith(".frames"))
+
+
+def load_start(name: str) -> StartClip:
+    """The shipped start clip of that name.
+
+    Raises:
+        ImageError: There is no such clip.
+    """
+    names = start_names()
+    if name not in names:
+        raise ImageError(
+            f"There is no start clip {name!r}, nor a file of that name.",
+            did_you_mean(name, names),
+            "Give --first-frame the path of an image, or one of: " + ", ".join(names) + ".",
+        )
+    with safe_open(STARTS, framework="pt") as file:
+        return StartClip(file.get_tensor(f"{name}.frames"), file.get_tensor(f"{name}.controls"))
+
+
+def _fill_randomly(module: nn.Module) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for parameter in module.parameters():
+        fan_in = max(1, parameter[0].numel()) if parameter.dim() > 1 else 1
+        noise = torch.randn(parameter.shape, generator=generator)
+        parameter.data.copy_(noise * (0.02 if parameter.dim() < 2 else fan_in**-0.5))

@@ -1,0 +1,100 @@
+"""The world model as a transformer of FlashDreams: one frame per chunk, over a KV cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from flashdreams.core.attention import attention, choose_backend
+from flashdreams.core.kv_cache import KVCache
+from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
+from flashdreams_pocket.config import RacerTransformerConfig
+from flashdreams_pocket.network import PATCH, RacerDiT
+from flashdreams_pocket.shipped import load_part
+
+
+@dataclass
+class RacerCache(TransformerCache):
+    """Beside keys and values: the last clean frame, which the next one is predicted from."""
+
+    previous: Tensor = field(default_factory=lambda: torch.empty(0))
+    """Clean latents of the last frame, ``[B, 8, 1, 8, 8]``."""
+
+
+class RacerTransformer(Transformer):
+    """Predicts the flow of the next frame from the frames in its window and the controls."""
+
+    config: RacerTransformerConfig
+
+    def __init__(self, config: RacerTransformerConfig) -> None:
+        super().__init__(config)
+        self.dit = RacerDiT(
+            latent_channels=config.latent_channels,
+            width=config.width,
+            layers=config.layers,
+            heads=config.heads,
+        )
+        load_part(self.dit, "dit", config.weights)
+
+    def allocate_cache(self, batch_size: int, latent_shape: tuple[int, int, int, int]) -> RacerCache:
+        """A KV cache over the window, and the place of the last clean frame."""
+        config, weight = self.config, next(self.dit.parameters())
+        past = KVCache(
+            layers=config.layers,
+            batch_size=batch_size,
+            heads=config.heads,
+            head_dim=config.width // config.heads,
+            frame_tokens=latent_shape[2] * latent_shape[3] // PATCH**2,
+            window=config.window,
+            sink=config.sink,
+            chunk=config.chunk,
+            dtype=weight.dtype,
+            device=weight.device,
+            rope_positions=config.rope_positions,
+        )
+        return RacerCache(past=past, previous=weight.new_zeros(batch_size, *latent_shape))
+
+    def begin_rollout(self, cache: TransformerCache, context: Any) -> None:
+        """Let the model see the frames that the dream starts from."""
+        super().begin_rollout(cache, context)
+        latents, controls = cache.context["latents"], cache.context["controls"]
+        for index in range(latents.shape[2]):
+            self.begin_chunk(cache, index)
+            frame = latents[:, :, index : index + 1]
+            self.write_context(frame, cache, controls[:, index])
+            self.commit_chunk(frame, cache)
+        cache.primed = latents.shape[2]
+
+    def predict_flow(self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any) -> Tensor:
+        """Flow of the frame: the network predicts the clean frame, and the flow leads away from it."""
+        clean = self._predict_clean(latents, timestep, cache, control)
+        return (latents - clean) * (1000 / timestep).to(latents.dtype)
+
+    def write_context(self, latents: Tensor, cache: TransformerCache, control: Any) -> None:
+        """One pass for its keys and values alone; the clean frame has no flow to predict."""
+        timestep = torch.full((1,), self.config.context_noise, device=latents.device)
+        self._predict_clean(latents, timestep, cache, control)
+
+    def commit_chunk(self, latents: Tensor, cache: TransformerCache) -> None:
+        """Keep the clean frame for the next one."""
+        _racer(cache).previous.copy_(latents)
+
+    def _predict_clean(self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any) -> Tensor:
+        racer = _racer(cache)
+        batch = latents.shape[0]
+        return self.dit(
+            latents,
+            timestep.expand(batch, 1),
+            control.to(latents.dtype).view(-1, 1, 3).expand(batch, 1, 3),
+            racer.previous,
+            racer.past,
+        )
+
+
+def _racer(cache: TransformerCache) -> RacerCache:
+    if not isinstance(cache, RacerCache):
+        raise TypeError(f"RacerTransformer needs the cache that it allocated, not {type(cache).__name__}.")
+    return cache

@@ -1,0 +1,70 @@
+"""Everything that is done to this repository, one session each. `nox --list` shows them."""
+
+import sys
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_external_run = True
+
+PACKAGES = ("-e", "flashdreams-core", "-e", "flashdreams-plugins/flashdreams-pocket")
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "diffusers")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+
+
+def install(session: nox.Session, *requirements: str) -> None:
+    """Install into the session's environment, at the versions that are tested."""
+    session.install("-q", "-c", "constraints.txt", *requirements)
+
+
+@nox.session(venv_backend="none")
+def demo(session: nox.Session) -> None:
+    """Install into the environment that runs nox, and dream a ten-second drive."""
+    pip = (sys.executable, "-m", "pip", "install", "-q", "-c", "constraints.txt")
+    session.run(*pip, *PACKAGES, external=True)
+    session.run(sys.executable, "-m", "flashdreams", "run", "pocket-racer", *session.posargs, external=True)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests that take seconds each, on two processes."""
+    install(session, *PACKAGES, *TEST_TOOLS)
+    session.run("pytest", "-n", "2", "-m", "not slow", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def slow(session: nox.Session) -> None:
+    """Run the tests that take minutes: long rollouts and whole installations."""
+    install(session, *PACKAGES, *TEST_TOOLS)
+    session.run("pytest", "-m", "slow", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, *PACKAGES, "mypy", "types-PyYAML")
+    session.run("mypy", "flashdreams-core/src", "flashdreams-plugins/flashdreams-pocket/src")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    install(session, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the pages that are generated from the code."""
+    install(session, *PACKAGES)
+    session.run("python", "docs/generate.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure pocket-racer and the start of the command line, on this machine, as it is now."""
+    install(session, *PACKAGES)
+    session.run("python", "benchmarks/pocket_racer.py", env=ONE_THREAD)
+    session.run("python", "benchmarks/list_startup.py")

@@ -1,0 +1,350 @@
+"""Rollouts are values: many live on one pipeline, each step can be repeated, and any can be copied."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from flashdreams.errors import (
+    ClosedRolloutError,
+    FieldValueError,
+    InputError,
+    NoFreeSlotError,
+    OutOfOrderError,
+    SnapshotError,
+)
+from flashdreams.infra.config import derive_config
+from flashdreams.testing.toy import ToyTransformer, toy_pipeline_config
+
+CONTROLS = [0.3, -1.0, 0.7, None, 2.0, -0.2, 0.1]
+
+
+def video(pipeline, rollout, controls=CONTROLS):
+    return torch.cat(list(pipeline.stream(rollout, controls)), dim=2)
+
+
+def step(pipeline, rollout, control):
+    chunk = pipeline.generate(rollout.next_index, rollout, input=control)
+    pipeline.finalize(rollout.next_index, rollout)
+    return chunk
+
+
+def test_a_chunk_has_the_shape_and_range_of_pixels(toy):
+    with toy.initialize_cache(batch_size=2, prompts="a road") as rollout:
+        chunk = toy.generate(0, rollout, input=0.5)
+    assert chunk.shape == (2, 3, 2, 8, 8)
+    assert chunk.dtype == torch.float32
+    assert chunk.abs().max() <= 1
+
+
+def test_seed_prompt_and_control_all_matter(toy):
+    def first_two(**given):
+        control = given.pop("control", 0.0)
+        with toy.initialize_cache(**given) as rollout:
+            return video(toy, rollout, [control] * 2)
+
+    base = first_two(seed=1, prompts="a road")
+    assert torch.equal(base, first_two(seed=1, prompts="a road"))
+    assert not torch.equal(base, first_two(seed=2, prompts="a road"))
+    assert not torch.equal(base, first_two(seed=1, prompts="a river"))
+    assert not torch.equal(base, first_two(seed=1, prompts="a road", control=1.0))
+
+
+def test_the_past_matters_up_to_the_window_and_no_further():
+    # With one layer, what a chunk sees is exactly its window: 3 chunks of 2 latent frames. No smoothing
+    # of controls and a stateless start, so that only the KV cache can carry the past.
+    pipeline = derive_config(
+        toy_pipeline_config(),
+        encoder=dict(inertia=0.0),
+        diffusion_model=dict(transformer=dict(layers=1)),
+        decoder=None,
+    ).setup()
+
+    def last(controls):
+        with pipeline.initialize_cache() as rollout:
+            return video(pipeline, rollout, controls)[:, :, -2:]
+
+    plain = last([0.0, 0.0, 0.0, 0.0])
+    assert torch.equal(plain, last([9.0, 0.0, 0.0, 0.0]))
+    assert not torch.equal(plain, last([0.0, 9.0, 0.0, 0.0]))
+
+
+def test_a_sink_is_never_forgotten():
+    pipeline = derive_config(
+        toy_pipeline_config(),
+        encoder=dict(inertia=0.0),
+        diffusion_model=dict(transformer=dict(layers=1, sink=2)),
+        decoder=None,
+    ).setup()
+
+    def last(controls):
+        with pipeline.initialize_cache() as rollout:
+            return video(pipeline, rollout, controls)[:, :, -2:]
+
+    plain = last([0.0] * 8)
+    assert not torch.equal(plain, last([9.0] + [0.0] * 7))
+    assert torch.equal(plain, last([0.0, 9.0] + [0.0] * 6))
+
+
+def test_interleaved_rollouts_equal_the_same_run_one_after_the_other(toy):
+    def begin(seed):
+        return toy.initialize_cache(seed=seed, prompts=f"world {seed}", batch_size=2)
+
+    alone = []
+    for seed in (1, 2):
+        with begin(seed) as rollout:
+            alone.append(video(toy, rollout))
+    first, second = begin(1), begin(2)
+    mixed = [[], []]
+    for control in CONTROLS:
+        mixed[0].append(step(toy, first, control))
+        mixed[1].append(step(toy, second, control))
+    for separate, together in zip(alone, mixed, strict=True):
+        assert torch.equal(separate, torch.cat(together, dim=2))
+
+
+def test_batch_members_depend_on_their_own_prompt_and_noise_only(toy):
+    with toy.initialize_cache(seed=3, prompts=["a", "b"], batch_size=2) as rollout:
+        both = video(toy, rollout)
+    with toy.initialize_cache(seed=3, prompts=["a", "c"], batch_size=2) as rollout:
+        other = video(toy, rollout)
+    assert torch.equal(both[0], other[0])
+    assert not torch.equal(both[1], other[1])
+
+
+def test_a_step_that_fails_half_way_can_be_retried_to_the_identical_chunk(toy, monkeypatch):
+    with toy.initialize_cache(seed=5) as rollout:
+        expected = video(toy, rollout)
+    plain = ToyTransformer.predict_flow
+    calls = {"left": -1}
+
+    def failing(self, *args):
+        calls["left"] -= 1
+        if calls["left"] == 0:
+            raise RuntimeError("injected")
+        return plain(self, *args)
+
+    monkeypatch.setattr(ToyTransformer, "predict_flow", failing)
+    rollout = toy.initialize_cache(seed=5)
+    chunks = []
+    for index, control in enumerate(CONTROLS):
+        calls["left"] = 2  # the second denoising step
+        with pytest.raises(RuntimeError, match="injected"):
+            toy.generate(index, rollout, input=control)
+        with pytest.raises(OutOfOrderError):
+            toy.finalize(index, rollout)
+        chunks.append(toy.generate(index, rollout, input=control))
+        calls["left"] = 1  # the pass that writes the clean chunk
+        with pytest.raises(RuntimeError, match="injected"):
+            toy.finalize(index, rollout)
+        toy.finalize(index, rollout)
+    assert torch.equal(expected, torch.cat(chunks, dim=2))
+
+
+def test_generate_may_be_repeated_and_never_touches_a_chunk_it_returned(toy):
+    rollout = toy.initialize_cache()
+    for index in range(5):
+        first = toy.generate(index, rollout, input=0.5)
+        kept = first.clone()
+        other = toy.generate(index, rollout, input=-3.0)
+        again = toy.generate(index, rollout, input=0.5)
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        toy.finalize(index, rollout)
+        assert torch.equal(first, kept)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 6])
+def test_restore_and_fork_are_bit_exact_at_any_chunk(toy, after):
+    with toy.initialize_cache(seed=4, prompts="x") as rollout:
+        expected = video(toy, rollout)
+    rollout = toy.initialize_cache(seed=4, prompts="x")
+    begun = [step(toy, rollout, control) for control in CONTROLS[:after]]
+    snapshot = rollout.snapshot()
+    fork = rollout.fork()
+    forked = video(toy, fork, CONTROLS[after:])
+    original = video(toy, rollout, CONTROLS[after:])
+    rollout.close()
+    fork.close()
+    restored = video(toy, toy.restore(snapshot), CONTROLS[after:])
+    for rest in (forked, original, restored):
+        assert torch.equal(expected, torch.cat([*begun, rest], dim=2))
+
+
+def test_a_snapshot_leaves_out_the_chunk_that_is_not_final(toy):
+    rollout = toy.initialize_cache(seed=4)
+    for control in CONTROLS[:4]:
+        step(toy, rollout, control)
+    expected = toy.generate(4, rollout, input=1.0)
+    snapshot = rollout.snapshot()
+    assert torch.equal(expected, toy.generate(4, toy.restore(snapshot), input=1.0))
+
+
+def test_a_snapshot_goes_back_to_another_pipeline_of_the_same_config(toy):
+    rollout = toy.initialize_cache(seed=4)
+    step(toy, rollout, 0.5)
+    twin = toy_pipeline_config().setup().restore(rollout.snapshot())
+    assert torch.equal(video(toy, rollout), video(twin.pipeline, twin))
+
+
+def test_a_snapshot_of_another_shape_is_refused(toy):
+    rollout = toy.initialize_cache()
+    step(toy, rollout, 0.5)
+    wider = derive_config(toy_pipeline_config(), diffusion_model=dict(transformer=dict(width=32))).setup()
+    with pytest.raises(SnapshotError, match="does not fit this pipeline"):
+        wider.restore(rollout.snapshot())
+    assert wider.slots.lent == 0
+
+
+def test_out_of_order_calls_are_refused(toy):
+    rollout = toy.initialize_cache()
+    with pytest.raises(OutOfOrderError, match=r"finalize\(0\) was called"):
+        toy.finalize(0, rollout)
+    with pytest.raises(OutOfOrderError, match="The chunk to generate is 0"):
+        toy.generate(1, rollout)
+    toy.generate(0, rollout)
+    with pytest.raises(OutOfOrderError, match=r"Call finalize\(0\) before generate\(1\)"):
+        toy.generate(1, rollout)
+    with pytest.raises(OutOfOrderError):
+        toy.finalize(1, rollout)
+    toy.finalize(0, rollout)
+    with pytest.raises(OutOfOrderError):
+        toy.finalize(0, rollout)
+    with pytest.raises(OutOfOrderError, match="begin another rollout to start over"):
+        toy.generate(0, rollout)
+
+
+def test_order_is_kept_under_python_O():
+    program = (
+        "from flashdreams.testing.toy import toy_pipeline_config\n"
+        "from flashdreams.errors import OutOfOrderError\n"
+        "pipeline = toy_pipeline_config().setup()\n"
+        "rollout = pipeline.initialize_cache()\n"
+        "try:\n    pipeline.finalize(0, rollout)\nexcept OutOfOrderError:\n    print('refused')\n"
+    )
+    result = subprocess.run([sys.executable, "-O", "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "refused"
+
+
+def test_slots_are_lent_given_back_and_counted(toy):
+    rollouts = [toy.initialize_cache() for _ in range(toy.config.slots)]
+    with pytest.raises(NoFreeSlotError, match=r"All 4 slots .* in use(.|\n)*MiB"):
+        toy.initialize_cache()
+    rollouts.pop().close()
+    with toy.initialize_cache():
+        pass
+    del rollouts[:2]
+    gc.collect()
+    assert toy.slots.lent == 1
+
+
+def test_a_slot_keeps_its_addresses_for_the_next_rollout(toy):
+    def addresses():
+        with toy.initialize_cache(seed=1, prompts="p") as rollout:
+            video(toy, rollout)
+            slot = rollout.slot
+            past = slot.transformer.past
+            return [t.data_ptr() for t in (slot.noise, past.keys, past.values, slot.transformer.context)] + [
+                slot.control.data_ptr(),
+                slot.decoder.committed.data_ptr(),
+                slot.encoder.committed.data_ptr(),
+            ]
+
+    assert addresses() == addresses() == addresses()
+
+
+def test_a_reused_slot_remembers_nothing(toy):
+    with toy.initialize_cache(seed=1, prompts="first") as rollout:
+        expected = video(toy, rollout)
+    with toy.initialize_cache(seed=9, prompts="other") as rollout:
+        video(toy, rollout, [5.0] * 9)
+    with toy.initialize_cache(seed=1, prompts="first") as rollout:
+        assert torch.equal(expected, video(toy, rollout))
+
+
+def test_a_closed_rollout_is_refused(toy):
+    rollout = toy.initialize_cache()
+    step(toy, rollout, None)
+    rollout.close()
+    rollout.close()
+    for use in (lambda: toy.generate(1, rollout), lambda: toy.finalize(1, rollout), rollout.snapshot):
+        with pytest.raises(ClosedRolloutError, match="closed after 1 chunks"):
+            use()
+
+
+def test_a_failed_beginning_gives_its_slot_back(toy):
+    with pytest.raises(InputError, match="takes none|It takes none"):
+        toy.initialize_cache(decoder_context={"colour": 1})
+    assert toy.slots.lent == 0
+
+
+def test_conditions_are_checked(toy):
+    with pytest.raises(InputError, match="3 prompts were given for a batch of 2"):
+        toy.initialize_cache(prompts=["a", "b", "c"], batch_size=2)
+    with pytest.raises(FieldValueError, match="9x8 pixels"):
+        toy.initialize_cache(height=9)
+    bare = derive_config(
+        toy_pipeline_config(), encoder=None, diffusion_model=dict(transformer=dict(context_encoder=None))
+    )
+    with pytest.raises(InputError, match="It takes no prompts"):
+        bare.setup().initialize_cache(prompts="a road")
+
+
+def test_an_input_without_an_encoder_is_refused():
+    pipeline = derive_config(toy_pipeline_config(), encoder=None).setup()
+    rollout = pipeline.initialize_cache()
+    with pytest.raises(InputError, match="This pipeline has no encoder"):
+        pipeline.generate(0, rollout, input=1.0)
+    assert pipeline.generate(0, rollout).shape == (1, 3, 2, 8, 8)
+
+
+def test_without_a_decoder_latents_come_out_and_stay_as_they_are():
+    pipeline = derive_config(toy_pipeline_config(), decoder=None).setup()
+    rollout = pipeline.initialize_cache(height=4, width=4)
+    latents = pipeline.generate(0, rollout)
+    assert latents.shape == (1, 4, 2, 4, 4)
+    with pipeline.initialize_cache(height=4, width=4) as other:
+        expected = torch.cat(list(pipeline.stream(other, [None] * 2)), dim=2)
+    latents.zero_()  # the returned tensor is the caller's; the rollout does not read it
+    pipeline.finalize(0, rollout)
+    assert torch.equal(expected[:, :, 2:], pipeline.generate(1, rollout))
+
+
+def test_given_noise_replaces_the_drawn(toy):
+    def still(seed, chunk, draw, member, shape):
+        return torch.full(shape, 0.25)
+
+    def stream(seed, noise):
+        with toy.initialize_cache(seed=seed, noise=noise) as rollout:
+            return video(toy, rollout)
+
+    assert torch.equal(stream(1, still), stream(2, still))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_other_dtypes_run_end_to_end(dtype):
+    pipeline = derive_config(toy_pipeline_config(), dtype=dtype).setup()
+    with pipeline.initialize_cache() as rollout:
+        chunks = video(pipeline, rollout)
+    assert chunks.dtype == getattr(torch, dtype)
+    assert torch.isfinite(chunks).all()
+
+
+def test_text_and_context_dicts_of_0_1_are_accepted(toy):
+    with toy.initialize_cache(prompts=["a road"]) as rollout:
+        expected = video(toy, rollout)
+    with toy.initialize_cache(text=["a road"], transformer_context={}, encoder_context=None) as rollout:
+        chunks = []
+        for index, control in enumerate(CONTROLS):
+            chunks.append(toy.generate(autoregressive_index=index, cache=rollout, input=control))
+            toy.finalize(autoregressive_index=index, cache=rollout)
+    assert torch.equal(expected, torch.cat(chunks, dim=2))
+
+
+def test_a_pipeline_keeps_a_config_of_its_own():
+    config = toy_pipeline_config()
+    pipeline = config.setup()
+    config.name = "changed"
+    assert pipeline.config.name == "toy"
