@@ -51,7 +51,9 @@ class Drive:
 
     def __init__(self, steps):
         scheduler = {"denoising_timesteps": SCHEDULES[steps]}
-        self.pipeline = flashdreams.load("pocket-racer", device="cpu", diffusion_model={"scheduler": scheduler})
+        self.pipeline = flashdreams.load(
+            "pocket-racer", device="cpu", diffusion_model={"scheduler": scheduler}
+        )
         self.rollout = self.pipeline.initialize_cache(seed=0)
         self.driver = driver("steady")
         self.frame = np.zeros((64, 64, 3), dtype=np.uint8)
@@ -100,7 +102,9 @@ def measure(steps, frames, rounds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--frames", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()

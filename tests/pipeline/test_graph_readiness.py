@@ -5,7 +5,12 @@ import torch
 
 from flashdreams.infra.config import derive_config
 from flashdreams.testing.graph_readiness import host_syncs_on_fake_gpu, record_rollouts
-from flashdreams.testing.toy import ToyTransformer, ToyTransformerConfig, toy_pipeline_config
+from flashdreams.testing.toy import (
+    ToyControlEncoder,
+    ToyTransformer,
+    ToyTransformerConfig,
+    toy_pipeline_config,
+)
 
 
 def pipeline_with(transformer=None, **changes):
@@ -96,11 +101,18 @@ def test_host_syncs_are_found_on_a_gpu_of_shapes_alone(mutant):
     assert host_syncs_on_fake_gpu(pipeline, rollout) != []
 
 
-def test_a_reallocated_control_is_found():
-    pipeline = pipeline_with()
-    encode = pipeline.encoder.forward
-    pipeline.encoder.forward = lambda input, state: (encode(input, state)[0].repeat(1 + int(input) % 2), state)
-    report = record_rollouts(pipeline, chunks=9, controls=controls)
+class RestlessEncoder(ToyControlEncoder):
+    """Fault: the encoding changes its shape, so it cannot keep its place."""
+
+    def forward(self, input, state):
+        encoded, state = super().forward(input, state)
+        return encoded.unsqueeze(0) if int(input) % 2 else encoded, state
+
+
+def test_a_control_that_changes_its_shape_is_found():
+    config = toy_pipeline_config()
+    config.encoder._target = RestlessEncoder
+    report = record_rollouts(config.setup(), chunks=12, controls=controls)
     assert len(report.keys_per_rollout[0]) > 3
 
 

@@ -66,12 +66,20 @@ class UnknownSlugError(PluginError):
     """No installed plugin registers this slug."""
 
 
-class SlugClashError(PluginError):
+class ClashError(PluginError):
+    """Two plugins claim the same name, so neither has it."""
+
+
+class SlugClashError(ClashError):
     """Two plugins claim the same slug, so neither has it."""
 
 
 class UnknownComponentError(PluginError):
     """No installed plugin registers this component."""
+
+
+class UnknownCommandError(PluginError):
+    """Neither core nor an installed plugin has this command."""
 
 
 class BrokenPluginError(PluginError):

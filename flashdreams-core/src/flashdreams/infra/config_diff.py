@@ -14,8 +14,15 @@ from typing import Any
 
 from flashdreams.errors import ConfigError, ConfigFileError
 from flashdreams.infra._target import resolve_target, target_text
-from flashdreams.infra.config_fields import FieldInfo, config_fields, field_defaults, field_values, is_config, is_config_class
-from flashdreams.infra.config_types import coerce, same, short
+from flashdreams.infra.config_fields import (
+    FieldInfo,
+    config_fields,
+    field_defaults,
+    field_values,
+    is_config,
+    is_config_class,
+)
+from flashdreams.infra.config_types import coerce, same, short, type_members
 from flashdreams.infra.derive import ConfigT, change_config, create_config
 
 _RESERVED = ("_class", "_use", "_path", "_tuple")
@@ -46,7 +53,9 @@ def differences(config: Any, base: Any, name_component: NameComponent | None = N
     return _Writer(name_component).changes(config, field_values(base), "")
 
 
-def apply_differences(base: ConfigT, tree: dict[str, Any], find_component: FindComponent | None = None) -> ConfigT:
+def apply_differences(
+    base: ConfigT, tree: dict[str, Any], find_component: FindComponent | None = None
+) -> ConfigT:
     """The config that :func:`differences` described; ``base`` stays as it is.
 
     Args:
@@ -61,7 +70,7 @@ def apply_differences(base: ConfigT, tree: dict[str, Any], find_component: FindC
 
 
 def resolved(config: Any) -> dict[str, Any]:
-    """The tree of all fields, whatever they differ from; without markers, since nothing is left out.
+    """The tree of all fields. ``_class`` marks a nested config of another class than its field declares.
 
     Raises:
         ConfigFileError: A value is of a type that no file can hold.
@@ -76,9 +85,7 @@ class _Writer:
         self._name_component = name_component
 
     def changes(self, config: Any, old: dict[str, Any], where: str) -> dict[str, Any]:
-        tree: dict[str, Any] = {}
-        if not same(target := getattr(config, "_target", None), old.get("_target")):
-            tree["_target"] = {"_class": target_text(target)} if isinstance(target, type) else target
+        tree = _target_change(config, old)
         for info in config_fields(config):
             value, path = getattr(config, info.name), _join(where, info.name)
             before = old.get(info.name, MISSING)
@@ -90,10 +97,13 @@ class _Writer:
         return tree
 
     def everything(self, config: Any, where: str) -> dict[str, Any]:
-        tree: dict[str, Any] = {}
+        tree = _target_change(config, field_defaults(type(config)))
         for info in config_fields(config):
             value, path = getattr(config, info.name), _join(where, info.name)
-            tree[info.name] = self.everything(value, path) if is_config(value) else self._leaf(value, info, path)
+            if is_config(value):
+                tree[info.name] = {**_marker(value, info), **self.everything(value, path)}
+            else:
+                tree[info.name] = self._leaf(value, info, path)
         return tree
 
     def _leaf(self, value: Any, info: FieldInfo, where: str) -> Any:
@@ -112,7 +122,9 @@ class _Writer:
             items = [self._plain(item, f"{where}[{i}]", tag) for i, item in enumerate(value)]
             return {"_tuple": items} if tag and isinstance(value, tuple) else items
         if isinstance(value, dict):
-            return {_key(key, where): self._plain(item, f"{where}[{key!r}]", tag) for key, item in value.items()}
+            return {
+                _key(key, where): self._plain(item, f"{where}[{key!r}]", tag) for key, item in value.items()
+            }
         return _scalar(value, where)
 
     def _marked(self, config: Any, where: str) -> dict[str, Any]:
@@ -121,6 +133,25 @@ class _Writer:
             return {"_use": named[0], **self.changes(config, field_values(named[1]), where)}
         cls = type(config)
         return {"_class": target_text(cls), **self.changes(config, field_defaults(cls), where)}
+
+
+def _target_change(config: Any, old: dict[str, Any]) -> dict[str, Any]:
+    target = getattr(config, "_target", None)
+    if same(target, old.get("_target")):
+        return {}
+    return {"_target": {"_class": target_text(target)} if isinstance(target, type) else target}
+
+
+def _marker(config: Any, info: FieldInfo) -> dict[str, str]:
+    cls = type(config)
+    try:
+        declared = type_members(info.type)
+    except ConfigError:
+        declared = ()
+    # A class inside a function has no name to load it by: its fields then load onto a base that holds it.
+    if [member for member in declared if is_config_class(member)] == [cls] or "<locals>" in cls.__qualname__:
+        return {}
+    return {"_class": target_text(cls)}
 
 
 def _reads_back(tree: Any, value: Any, info: FieldInfo, where: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import itertools
 
 
 def field_doc(cls: type, name: str) -> str:
@@ -16,7 +17,7 @@ def field_doc(cls: type, name: str) -> str:
 def _own_docs(cls: type) -> dict[str, str]:
     docs: dict[str, str] = {}
     body = _class_body(cls)
-    for statement, follower in zip(body, body[1:], strict=False):
+    for statement, follower in itertools.pairwise(body):
         if (
             isinstance(statement, ast.AnnAssign)
             and isinstance(statement.target, ast.Name)
@@ -24,7 +25,7 @@ def _own_docs(cls: type) -> dict[str, str]:
             and isinstance(follower.value, ast.Constant)
             and isinstance(follower.value.value, str)
         ):
-            docs[statement.target.id] = inspect.cleandoc(follower.value.value)
+            docs[statement.target.id] = inspect.cleandoc(follower.value.value).strip()
     return docs
 
 

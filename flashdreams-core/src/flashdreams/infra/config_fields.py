@@ -23,13 +23,20 @@ _Field = dataclasses.Field[Any]
 class FieldInfo:
     """One field of a config class."""
 
-    name: str
-    doc: str
-    """The string literal under the field, or that of a parent class; ``""`` where there is none."""
-    owner: _Class
-    """The class that declares the field."""
+    config_class: _Class
+    """The class it is a field of."""
     field: _Field
     """The field as :mod:`dataclasses` has it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.field.name
+
+    @property
+    def doc(self) -> str:
+        """The string literal under the field, or that of a parent class; ``""`` where there is none."""
+        return field_doc(self.config_class, self.name)
 
     @property
     def type(self) -> Any:
@@ -38,7 +45,7 @@ class FieldInfo:
         Raises:
             ConfigError: The annotation names something that its module does not have.
         """
-        return _resolve_annotation(self.owner, self.name, self.field.type)
+        return _resolve_annotation(_owner(self.config_class, self.field), self.name, self.field.type)
 
     @property
     def default(self) -> Any:
@@ -64,8 +71,7 @@ def config_fields(config: Any) -> list[FieldInfo]:
     The default of each is its class's, whatever the config holds.
     """
     cls = config if isinstance(config, type) else type(config)
-    fields = [field for field in dataclasses.fields(cls) if field.init and field.name != "_target"]
-    return [FieldInfo(field.name, field_doc(cls, field.name), _owner(cls, field), field) for field in fields]
+    return [FieldInfo(cls, field) for field in dataclasses.fields(cls) if _is_set(field)]
 
 
 def field_values(config: Any) -> dict[str, Any]:
@@ -75,19 +81,26 @@ def field_values(config: Any) -> dict[str, Any]:
 
 def field_defaults(cls: type[Any]) -> dict[str, Any]:
     """Defaults of a config class, ``_target`` included, each made anew; required fields are left out."""
-    fields = [FieldInfo(field.name, "", cls, field) for field in dataclasses.fields(cls) if field.init]
+    fields = [FieldInfo(cls, field) for field in dataclasses.fields(cls) if field.init]
     return {info.name: info.default for info in fields if info.default is not MISSING}
 
 
 def has_target(cls: type[Any]) -> bool:
     """Whether configs of this class name what they build."""
-    return "_target" in getattr(cls, "__dataclass_fields__", {})
+    return "_target" in _fields_by_name(cls)
+
+
+def _is_set(field: _Field) -> bool:
+    return field.init and field.name != "_target"
 
 
 def _owner(cls: type, field: _Field) -> type:
     # A dataclass hands the very Field object on to its subclasses, until one of them declares another.
-    same = [base for base in cls.__mro__ if getattr(base, "__dataclass_fields__", {}).get(field.name) is field]
-    return same[-1]
+    return [base for base in cls.__mro__ if _fields_by_name(base).get(field.name) is field][-1]
+
+
+def _fields_by_name(cls: type) -> dict[str, _Field]:
+    return getattr(cls, "__dataclass_fields__", {})
 
 
 def _resolve_annotation(owner: type, name: str, annotation: Any) -> Any:

@@ -17,7 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from flashdreams.errors import ConfigError, FieldTypeError, nearest
-from flashdreams.infra.config_fields import config_fields, is_config, is_config_class
+from flashdreams.infra.config_fields import field_values, is_config, is_config_class
 
 Build = Callable[[type, "dict[str, Any]", str], Any]
 """Makes a config of a class from a dict of its fields, at a dotted path."""
@@ -63,8 +63,7 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if is_config(one):
-        names = [*(info.name for info in config_fields(one)), *(["_target"] if hasattr(one, "_target") else [])]
-        return all(same(getattr(one, name), getattr(other, name)) for name in names)
+        return same(field_values(one), field_values(other))
     if isinstance(one, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict):
@@ -87,17 +86,17 @@ class _Mismatch(Exception):  # noqa: N818 - never leaves this module
 
     def error(self) -> FieldTypeError:
         """What the user reads."""
-        kind = "None" if self.value is None else f"{short(self.value)}, of type {type(self.value).__qualname__}"
+        kind = "" if self.value is None else f", of type {type(self.value).__qualname__}"
         match = nearest(self.value, _literal_texts(self.wanted)) if isinstance(self.value, str) else None
         return FieldTypeError(
-            f"{self.where} is {kind}.",
+            f"{self.where} is {short(self.value)}{kind}.",
             f"It takes {describe(self.wanted)}." + (f" Did you mean {match!r}?" if match else ""),
-            f"Give {self.where} a value of that type" + _hint(self.value, self.wanted),
+            f"Give {self.where} such a value" + _hint(self.value, self.wanted),
         )
 
 
 def _hint(value: Any, wanted: Any) -> str:
-    members = _members(wanted)
+    members = type_members(wanted)
     if any(is_config_class(member) for member in members):
         return ", or a dict of its fields."
     if isinstance(value, str) and not {bool, int, float}.isdisjoint(members):
@@ -109,12 +108,13 @@ def _either(texts: list[str]) -> str:
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
 
 
-def _members(type: Any) -> tuple[Any, ...]:
+def type_members(type: Any) -> tuple[Any, ...]:
+    """The members of a union; of any other type, itself."""
     return get_args(type) if get_origin(type) in (Union, UnionType) else (type,)
 
 
 def _literal_texts(type: Any) -> list[str]:
-    literals = [member for member in _members(type) if get_origin(member) is Literal]
+    literals = [member for member in type_members(type) if get_origin(member) is Literal]
     return [option for literal in literals for option in get_args(literal) if isinstance(option, str)]
 
 
@@ -177,7 +177,9 @@ def _convert_dict(value: Any, type: Any, where: str, build: Build | None) -> Any
         raise _Mismatch(value, type, where)
     key_type, value_type = get_args(type) or (Any, Any)
     return {
-        _convert(key, key_type, f"a key of {where}", build): _convert(item, value_type, f"{where}[{key!r}]", build)
+        _convert(key, key_type, f"A key of {where}", build): _convert(
+            item, value_type, f"{where}[{key!r}]", build
+        )
         for key, item in value.items()
     }
 

@@ -9,13 +9,14 @@ import yaml
 
 # YAML 1.1, which PyYAML speaks, takes 1e-5 for text because it has no point.
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_LINE_BREAKS = re.compile("[\x85\u2028\u2029]")
 
 
 class _Loader(yaml.SafeLoader):
     """Safe loader; refuses a key that stands twice, of which one would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if twice := {key for key in keys if keys.count(key) > 1}:
             raise yaml.MarkedYAMLError(problem=f"{min(twice)} stands twice", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
@@ -27,6 +28,14 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # PyYAML writes Unicode's line breaks raw and reads them back as spaces, unless they are escaped.
+    style = '"' if _LINE_BREAKS.search(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))

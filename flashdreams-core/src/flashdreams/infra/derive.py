@@ -15,11 +15,20 @@ from flashdreams.errors import (
     nearest,
 )
 from flashdreams.infra._target import check_target
-from flashdreams.infra.config_fields import FieldInfo, config_fields, field_defaults, field_values, has_target, is_config
+from flashdreams.infra.config_fields import (
+    FieldInfo,
+    config_fields,
+    field_defaults,
+    field_values,
+    has_target,
+    is_config,
+)
 from flashdreams.infra.config_types import coerce, describe, short
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+_MARKERS = ("_class", "_use")  # of config files
 
 ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 
@@ -113,15 +122,16 @@ def _call(cls: type[ConfigT], values: dict[str, Any], where: str) -> ConfigT:
 
 def _unknown_field(cls: type, values: dict[str, Any], name: Any, where: str) -> UnknownFieldError:
     path = _join(where, name)
-    names = [info.name for info in config_fields(cls)] + ["_target"] * has_target(cls)
+    names = [info.name for info in config_fields(cls)]
+    hidden = [*["_target"] * has_target(cls), *_MARKERS] if str(name).startswith("_") else []
     elsewhere = sorted(_paths_to(name, values, where))
-    match = elsewhere[0] if elsewhere else nearest(str(name), names)
+    match = elsewhere[0] if elsewhere else nearest(str(name), {*names, *hidden} - {name})
     if match is None:
         right = did_you_mean(str(name), names)
     else:
         right = f"Did you mean {match if elsewhere else _join(where, match)!r}?"
     return UnknownFieldError(
-        f"{path} is {_kind(cls, name)} of {cls.__qualname__}.",
+        f"{path} is {_kind(cls, name)}.",
         right,
         "Print the config to see its fields.",
     )
@@ -130,10 +140,10 @@ def _unknown_field(cls: type, values: dict[str, Any], name: Any, where: str) -> 
 def _kind(cls: type, name: Any) -> str:
     member = getattr(cls, name, None) if isinstance(name, str) else None
     if isinstance(member, property):
-        return "a property, not a field,"
+        return f"a property of {cls.__qualname__}, not a field"
     if callable(member):
-        return "a method, not a field,"
-    return "no field"
+        return f"a method of {cls.__qualname__}, not a field"
+    return f"no field of {cls.__qualname__}"
 
 
 def _paths_to(name: Any, values: dict[str, Any], where: str) -> Iterator[str]:

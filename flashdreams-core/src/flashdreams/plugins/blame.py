@@ -12,7 +12,7 @@ FAILURES = (Exception, SystemExit)
 _LONGEST_REASON = 300
 
 
-class PluginFault(Exception):
+class BadPluginError(Exception):
     """A plugin's code ran and gave what it should not have; the message says what."""
 
 
@@ -68,13 +68,13 @@ def broken(subject: str, origin: Origin, error: BaseException) -> BrokenPlugin:
 
 
 def one_line(error: BaseException) -> str:
-    """``Type: message`` on one line; only the message of a :class:`PluginFault`."""
+    """``Type: message`` on one line; only the message of a :class:`BadPluginError`."""
     try:
         text = " ".join((error.what if isinstance(error, FlashDreamsError) else str(error)).split())
     except Exception:
         text = ""
     if len(text) > _LONGEST_REASON:
         text = text[:_LONGEST_REASON] + "…"
-    if isinstance(error, PluginFault):
+    if isinstance(error, BadPluginError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

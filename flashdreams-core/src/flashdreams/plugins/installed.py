@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 
-from flashdreams.plugins.blame import FAILURES, BrokenPlugin, Origin, PluginFault, broken
+from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, Origin, broken
 
 RUNNER_GROUP = "flashdreams.runner_configs"
 """The simple way: one entry point per slug."""
@@ -67,11 +67,18 @@ def _distributions_with_entry_points(installed: Installed) -> list[str]:
     for distribution in metadata.distributions():
         try:
             if "flashdreams." in (distribution.read_text("entry_points.txt") or ""):
-                names.add(distribution.metadata["Name"])
+                names.add(_name(distribution))
         except FAILURES as error:
             where = Origin(f"a distribution in {distribution.locate_file('')}")
             installed.broken.append(broken("its metadata", where, error))
     return sorted(names)
+
+
+def _name(distribution: metadata.Distribution) -> str:
+    name = distribution.metadata["Name"]
+    if not name:
+        raise BadPluginError("METADATA gives no name")
+    return name
 
 
 def _declarations(name: str) -> Iterator[Declaration]:
@@ -90,5 +97,5 @@ def _read_pairs(text: str, installed: Installed) -> None:
             declared = Declaration(RUNNER_GROUP, slug, target, f"From {target}.", RUNNER_VARIABLE)
             installed.declarations.append(declared)
         else:
-            fault = PluginFault(f"{pair!r} does not read slug=package.module:NAME")
-            installed.broken.append(broken(RUNNER_VARIABLE, Origin("environment variable"), fault))
+            fault = BadPluginError("it does not read slug=package.module:NAME")
+            installed.broken.append(broken(f"pair {pair!r}", Origin(RUNNER_VARIABLE), fault))

@@ -17,7 +17,7 @@ class RunnerSpec:
     """A runnable model.
 
     Raises:
-        FieldValueError: A field is no one-line text, or the target is no ``"package.module:NAME"``.
+        FieldValueError: A name or summary is no text of one line, or the target no ``"package.module:NAME"``.
     """
 
     slug: str
@@ -30,7 +30,7 @@ class RunnerSpec:
     """What the machine must have: "cuda", "mps", or the name of a module that must be installed."""
 
     def __post_init__(self) -> None:
-        _check(self, "slug", "target")
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ComponentSpec:
     """A part of a pipeline that can be chosen by name.
 
     Raises:
-        FieldValueError: A field is no one-line text, or the target is no ``"package.module:NAME"``.
+        FieldValueError: A name or summary is no text of one line, or the target no ``"package.module:NAME"``.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class ComponentSpec:
     """What the machine must have: "cuda", "mps", or the name of a module that must be installed."""
 
     def __post_init__(self) -> None:
-        _check(self, "kind", "name", "target")
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class CommandSpec:
     """A command of the command line: ``flashdreams NAME``.
 
     Raises:
-        FieldValueError: A field is no one-line text, or the target is no ``"package.module:NAME"``.
+        FieldValueError: A name or summary is no text of one line, or the target no ``"package.module:NAME"``.
     """
 
     name: str
@@ -72,24 +72,40 @@ class CommandSpec:
     """``"package.module:NAME"`` of a function ``main(argv: list[str]) -> int``, the exit code."""
 
     def __post_init__(self) -> None:
-        _check(self, "name", "target")
+        _check(self)
 
 
-def _check(spec: Any, *names: str) -> None:
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and bool(value) and value[0] != "-" and not any(map(str.isspace, value))
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and "\n" not in value
+
+
+def _is_target(value: Any) -> bool:
+    return _is_word(value) and all(value.partition(":"))
+
+
+def _are_needs(value: Any) -> bool:
+    return isinstance(value, tuple) and all(map(_is_word, value))
+
+
+_WORD = (_is_word, "It is a text without spaces that does not begin with a dash.")
+_RULES = {
+    "slug": _WORD,
+    "kind": _WORD,
+    "name": _WORD,
+    "summary": (_is_line, "It is a text of one line."),
+    "target": (_is_target, 'It reads "package.module:NAME".'),
+    "needs": (_are_needs, 'It is a tuple of texts, such as ("cuda",).'),
+}
+
+
+def _check(spec: Any) -> None:
     for field in fields(spec):
         value = getattr(spec, field.name)
-        if field.name == "needs":
-            good = isinstance(value, tuple) and all(isinstance(need, str) for need in value)
-            right = 'It is a tuple of texts, such as ("cuda",).'
-        else:
-            good = isinstance(value, str) and "\n" not in value
-            right = "It is a text of one line."
-        if field.name in names:
-            good = good and bool(value) and not value.startswith("-") and not any(map(str.isspace, value))
-            right = "It is a text without spaces that does not begin with a dash."
-        if field.name == "target" and good:
-            module, _, attribute = value.partition(":")
-            good, right = bool(module and attribute), 'It reads "package.module:NAME".'
-        if not good:
+        is_good, right = _RULES[field.name]
+        if not is_good(value):
             where = f"{type(spec).__name__}.{field.name}"
             raise FieldValueError(f"{where} is {value!r}.", right, f"Correct {field.name} in the plugin.")

@@ -11,14 +11,16 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flashdreams.infra import state_tree
+from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.pipeline.base import StreamInferencePipeline
 from flashdreams.infra.pipeline.rollout import Rollout
 
@@ -28,7 +30,7 @@ GraphKey = tuple[Any, ...]
 """The operators of a step, with the addresses, shapes and arguments they were called with."""
 
 
-class GraphRecorder(TorchDispatchMode):
+class GraphRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records what a CUDA graph would: each operator, its arguments, and the memory that it reads.
 
     A tensor made inside is known by its shape; one from outside by its address too, since a graph would
@@ -36,13 +38,17 @@ class GraphRecorder(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operators: list[GraphKey] = []
         self.host_syncs: list[str] = []
         self._made_here: dict[int, Any] = {}
 
     def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Record one operator and run it."""
         kwargs = kwargs or {}
@@ -68,7 +74,7 @@ class GraphRecorder(TorchDispatchMode):
             shape = (tuple(value.shape), value.stride(), value.dtype)
             if _address(value) in self._made_here:
                 return shape
-            return (*shape, value.data_ptr() if value.device.type != "meta" else 0)
+            return (*shape, 0 if isinstance(value, FakeTensor) else value.data_ptr())
         if isinstance(value, (list, tuple)):
             return tuple(self._describe(item) for item in value)
         return repr(value)
@@ -128,20 +134,61 @@ def host_syncs_on_fake_gpu(pipeline: StreamInferencePipeline, rollout: Rollout) 
     """
     mode = FakeTensorMode(allow_non_fake_inputs=False)
     with mode:
-        model = _on_fake_gpu(pipeline.diffusion_model)
+        model = cast(DiffusionModel, _on_fake_gpu(pipeline.diffusion_model))
         slot = copy.copy(rollout.slot)
         cache = _fake_tree(slot.transformer)
         control, noise = _fake_tree(slot.control), _fake_tree(slot.noise).unbind(0)
-    recorder = GraphRecorder()
+    recorder, methods = GraphRecorder(), _HostMethods()
     try:
-        with torch.no_grad(), mode, recorder:
+        with torch.no_grad(), mode, recorder, methods:
             latents = model.generate(cache, control, noise)
             model.finalize(latents, cache, control)
-    except Exception as error:
-        if "fake" not in str(error).lower() and "data-dependent" not in str(error).lower():
-            raise
-        return [*recorder.host_syncs, f"{type(error).__name__}: {error}"]
-    return recorder.host_syncs
+    except DataDependentOutputException as error:
+        return [*recorder.host_syncs, *methods.called, str(error.func)]
+    return [*recorder.host_syncs, *methods.called]
+
+
+class _HostMethods(TorchFunctionMode):
+    """Notes methods that fetch values; stands in for the few that ask for a driver before the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: list[str] = []
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__"):
+            self.called.append(f"Tensor.{name}")
+        if args and isinstance(args[0], FakeTensor):
+            if name == "__getitem__":
+                index = args[1] if isinstance(args[1], tuple) else (args[1],)
+                if all(isinstance(i, (int, slice)) for i in index):
+                    return _basic_index(args[0], index)
+            if name == "contiguous":
+                return (
+                    args[0]
+                    if args[0].is_contiguous()
+                    else args[0].clone(memory_format=torch.contiguous_format)
+                )
+        return func(*args, **(kwargs or {}))
+
+
+def _basic_index(tensor: Tensor, index: tuple[Any, ...]) -> Tensor:
+    """``tensor[index]`` for integers and slices."""
+    dim = 0
+    for i in index:
+        if isinstance(i, int):
+            tensor = tensor.select(dim, i)
+        else:
+            tensor = torch.ops.aten.slice.Tensor(tensor, dim, i.start, i.stop, i.step or 1)
+            dim += 1
+    return tensor
 
 
 @contextmanager

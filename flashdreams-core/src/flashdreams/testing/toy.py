@@ -7,7 +7,7 @@ than a page each, and it is what the framework's own tests run. Weights are rand
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from flashdreams.core.attention import attention, choose_backend
+from flashdreams.core.attention import attention
 from flashdreams.core.kv_cache import KVCache
 from flashdreams.core.rope import apply_rope, rope_angles
 from flashdreams.infra.conditions import Conditions
@@ -101,14 +101,26 @@ class ToyTransformerConfig(TransformerConfig):
     """Seed of the random weights."""
 
 
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values ``[B, L, heads, head_dim]`` of the chunk to what the queries read."""
+
+
 class ToyBlock(nn.Module):
     """Attention over past and present, then an MLP."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        self.heads = heads
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
+
+    def forward(self, tokens: Tensor, attend: Attend) -> Tensor:
+        """Tokens ``[B, L, width]`` to tokens."""
+        q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        tokens = tokens + self.out(attend(q, k, v).flatten(2))
+        tokens = tokens + self.mlp(F.layer_norm(tokens, tokens.shape[-1:]))
+        return tokens
 
 
 class ToyTransformer(Transformer):
@@ -122,7 +134,7 @@ class ToyTransformer(Transformer):
         with seeded_weights(config.weights_seed):
             self.embed = nn.Linear(config.latent_channels, width)
             self.condition = nn.Linear(16 + 2, width)
-            self.blocks = nn.ModuleList(ToyBlock(width) for _ in range(config.layers))
+            self.blocks = nn.ModuleList(ToyBlock(width, config.heads) for _ in range(config.layers))
             self.head = nn.Linear(width, config.latent_channels)
 
     def allocate_cache(self, batch_size: int, latent_shape: tuple[int, int, int, int]) -> TransformerCache:
@@ -143,7 +155,9 @@ class ToyTransformer(Transformer):
         )
         return TransformerCache(past=past)
 
-    def predict_flow(self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any) -> Tensor:
+    def predict_flow(
+        self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any
+    ) -> Tensor:
         """Predict the flow of one chunk."""
         past = cache.past
         if past is None:
@@ -151,34 +165,33 @@ class ToyTransformer(Transformer):
         batch, _, frames, height, width = latents.shape
         tokens = self.embed(latents.permute(0, 2, 3, 4, 1).reshape(batch, frames * height * width, -1))
         tokens = tokens + self._condition(timestep, cache.context, control, tokens).unsqueeze(1)
-        query_angles = self._angles(past.query_positions, height, width)
-        raw_keys = self.config.rope_positions == "window"
-        key_angles = self._angles(past.key_positions, height, width) if raw_keys else query_angles
         for layer, block in enumerate(self.blocks):
-            tokens = self._block(layer, block, tokens, past, query_angles, key_angles)
-        flow = self.head(tokens).view(batch, frames, height, width, -1)
+            tokens = block(tokens, self._attend_to(past, layer, height, width))
+        flow: Tensor = self.head(tokens).view(batch, frames, height, width, -1)
         return flow.permute(0, 4, 1, 2, 3).contiguous()
 
-    def _block(
-        self, layer: int, block: nn.Module, tokens: Tensor, past: KVCache, query_angles: Any, key_angles: Any
-    ) -> Tensor:
-        q, k, v = block.qkv(tokens).unflatten(-1, (3, self.config.heads, -1)).unbind(2)
-        if self.config.rope_positions == "absolute":
-            keys, values = past.update(layer, apply_rope(k, *query_angles), v)
-        else:
-            raw, values = past.update(layer, k, v)
-            keys = apply_rope(raw, *(angle[: raw.shape[1]] for angle in key_angles))
-        backend = choose_backend(q.device, q.dtype, self.config.attention_backend)
-        seen = attention(apply_rope(q, *query_angles), keys, values, backend=backend)
-        tokens = tokens + block.out(seen.flatten(2))
-        return tokens + block.mlp(F.layer_norm(tokens, tokens.shape[-1:]))
+    def _attend_to(self, past: KVCache, layer: int, height: int, width: int) -> Attend:
+        """Attention over what the cache holds, the current chunk written first."""
+        here = self._angles(past.query_positions, height, width)
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            if self.config.rope_positions == "absolute":
+                keys, values = past.update(layer, apply_rope(k, *here), v)
+            else:
+                raw, values = past.update(layer, k, v)
+                everywhere = self._angles(past.key_positions, height, width)
+                keys = apply_rope(raw, *(angle[: raw.shape[1]] for angle in everywhere))
+            return attention(apply_rope(q, *here), keys, values, backend=self.config.attention_backend)
+
+        return attend
 
     def _condition(self, timestep: Tensor, prompt: Tensor, control: Tensor | None, like: Tensor) -> Tensor:
         batch = like.shape[0]
         steer = like.new_zeros(1) if control is None else control.to(like.dtype)
         noise_level = (timestep / 1000).to(like.dtype)
         parts = [prompt.to(like.dtype), noise_level.expand(batch, 1), steer.expand(batch, 1)]
-        return self.condition(torch.cat(parts, dim=-1))
+        condition: Tensor = self.condition(torch.cat(parts, dim=-1))
+        return condition
 
     def _angles(self, frames: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
         return rope_angles(frames, height, width, head_dim=self.config.width // self.config.heads)

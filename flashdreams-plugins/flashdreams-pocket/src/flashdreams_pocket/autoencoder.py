@@ -89,4 +89,3 @@ class FrameDecoder(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         return self.layers(latents)
-

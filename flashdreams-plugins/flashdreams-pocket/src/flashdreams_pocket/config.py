@@ -67,6 +67,12 @@ class RacerTransformerConfig(TransformerConfig):
                 "pocket-racer predicts each frame from the one before it, one frame per chunk.",
                 "Leave chunk at 1.",
             )
+        if self.rope_positions != "absolute":
+            raise FieldValueError(
+                f"rope_positions is {self.rope_positions!r}.",
+                "pocket-racer caches rotated keys; its positions may grow without bound as they are.",
+                "Leave rope_positions at absolute.",
+            )
 
 
 @dataclass(kw_only=True)

@@ -41,9 +41,7 @@ class RacerDiT(nn.Module):
         self.head_dim = width // heads
         self.embed = nn.Linear(2 * latent_channels * PATCH**2, width)
         self.time = nn.Sequential(nn.Linear(128, width), nn.SiLU(), nn.Linear(width, width))
-        self.control = nn.Sequential(
-            nn.Linear(7 * CONTROLS, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        self.control = nn.Sequential(nn.Linear(7 * CONTROLS, width), nn.SiLU(), nn.Linear(width, width))
         self.modulation = nn.Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
         self.head_scale = nn.Parameter(torch.zeros(2, width))
@@ -116,10 +114,8 @@ class Block(nn.Module):
         self.key_gain = nn.Parameter(torch.ones(width // heads))
         self.offset = nn.Parameter(torch.zeros(6, width))
 
-    def forward(
-        self, x: Tensor, modulation: Tensor, rotation: Tensor, layer: int, attend: Attend
-    ) -> Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.offset[:, None, None, None])
+    def forward(self, x: Tensor, modulation: Tensor, rotation: Tensor, layer: int, attend: Attend) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = modulation + self.offset[:, None, None, None]
         qkv = self.qkv(_modulated(x, scale1, shift1))
         q, k, v = rearrange(qkv, "b l (three h d) -> three b l h d", three=3, h=self.heads)
         q = rotate(F.rms_norm(q, q.shape[-1:]) * self.query_gain, rotation)
@@ -165,9 +161,7 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
 
 
 def _patches(latents: Tensor) -> Tensor:
-    return rearrange(
-        latents, "b c t (h p) (w q) -> b (t h w) (c p q)", p=PATCH, q=PATCH
-    )
+    return rearrange(latents, "b c t (h p) (w q) -> b (t h w) (c p q)", p=PATCH, q=PATCH)
 
 
 def _time_features(timesteps: Tensor, dtype: torch.dtype) -> Tensor:

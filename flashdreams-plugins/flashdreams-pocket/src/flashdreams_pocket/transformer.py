@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flashdreams.core.attention import attention, choose_backend
+from flashdreams.core.attention import attention
 from flashdreams.core.kv_cache import KVCache
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
 from flashdreams_pocket.config import RacerTransformerConfig
-from flashdreams_pocket.network import PATCH, RacerDiT
+from flashdreams_pocket.network import FRAME_TOKENS, Attend, RacerDiT
 from flashdreams_pocket.shipped import load_part
 
 
@@ -47,7 +47,7 @@ class RacerTransformer(Transformer):
             batch_size=batch_size,
             heads=config.heads,
             head_dim=config.width // config.heads,
-            frame_tokens=latent_shape[2] * latent_shape[3] // PATCH**2,
+            frame_tokens=FRAME_TOKENS,
             window=config.window,
             sink=config.sink,
             chunk=config.chunk,
@@ -68,7 +68,9 @@ class RacerTransformer(Transformer):
             self.commit_chunk(frame, cache)
         cache.primed = latents.shape[2]
 
-    def predict_flow(self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any) -> Tensor:
+    def predict_flow(
+        self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any
+    ) -> Tensor:
         """Flow of the frame: the network predicts the clean frame, and the flow leads away from it."""
         clean = self._predict_clean(latents, timestep, cache, control)
         return (latents - clean) * (1000 / timestep).to(latents.dtype)
@@ -82,16 +84,27 @@ class RacerTransformer(Transformer):
         """Keep the clean frame for the next one."""
         _racer(cache).previous.copy_(latents)
 
-    def _predict_clean(self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any) -> Tensor:
-        racer = _racer(cache)
-        batch = latents.shape[0]
+    def _predict_clean(
+        self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any
+    ) -> Tensor:
+        racer, batch = _racer(cache), latents.shape[0]
         return self.dit(
             latents,
             timestep.expand(batch, 1),
             control.to(latents.dtype).view(-1, 1, 3).expand(batch, 1, 3),
             racer.previous,
-            racer.past,
+            racer.past.query_positions,
+            self._attend_to(racer.past),
         )
+
+    def _attend_to(self, past: KVCache) -> Attend:
+        """Attention over what is cached, the current frame's keys and values written first."""
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = past.update(layer, k, v)
+            return attention(q, keys, values, backend=self.config.attention_backend)
+
+        return attend
 
 
 def _racer(cache: TransformerCache) -> RacerCache:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class StreamInferencePipeline(nn.Module):
     encoder: Encoder | None
     diffusion_model: DiffusionModel
     decoder: Decoder | None
+    _anchor: Tensor
+    """Nothing, on the device where the pipeline computes."""
 
     def __init__(self, config: StreamInferencePipelineConfig) -> None:
         super().__init__()
@@ -171,6 +173,9 @@ class StreamInferencePipeline(nn.Module):
             state_tree.restore_dataclass(slot.transformer, snapshot.transformer, self.device)
             slot.encoder.begin(snapshot.encoder)
             slot.decoder.begin(state_tree.map_tensors(lambda t: t.to(self.device), snapshot.decoder))
+        except SnapshotError:
+            rollout.close()
+            raise
         except (RuntimeError, KeyError, AttributeError) as error:
             rollout.close()
             raise SnapshotError(
@@ -231,8 +236,9 @@ class StreamInferencePipeline(nn.Module):
         if isinstance(decoder, StreamingDecoder):
             pixels, state = decoder(latents, slot.decoder.state)
             slot.decoder.stage(state)
-            return pixels
-        return decoder(latents)
+        else:
+            pixels = decoder(latents)
+        return cast(Tensor, pixels)
 
 
 def _prompt_per_member(prompts: str | list[str] | None, batch_size: int) -> list[str] | None:

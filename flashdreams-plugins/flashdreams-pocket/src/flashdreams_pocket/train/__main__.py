@@ -23,6 +23,18 @@ def main() -> None:
     stage = stages.add_parser("world-model", help="train the world model on latents")
     stage.add_argument("--seconds", type=float, default=4800)
 
+    stage = stages.add_parser("export", help="write the files that ship")
+    stage.add_argument("--to", type=Path, default=Path(__file__).parents[1] / "weights")
+
+    stage = stages.add_parser("probe", help="train the judge's eye for yaw and speed")
+    stage.add_argument("--seconds", type=float, default=120)
+
+    for name in ("evaluate", "sheets"):
+        stage = stages.add_parser(name, help="figures" if name == "evaluate" else "contact sheets")
+        stage.add_argument("--weights", type=Path, help="a released file instead of the checkpoints")
+        stage.add_argument("--to", type=Path, help="where to write; default: in the run")
+        stage.add_argument("--frames", type=int, default=512 if name == "evaluate" else 1000)
+
     arguments = parser.parse_args()
     if arguments.stage == "collect":
         from flashdreams_pocket.train.collect import collect
@@ -40,6 +52,38 @@ def main() -> None:
         from flashdreams_pocket.train.train_world_model import train_world_model
 
         train_world_model(arguments.run, arguments.seconds)
+    if arguments.stage == "export":
+        from flashdreams_pocket.train.export import export
+
+        export(arguments.run, arguments.to)
+    if arguments.stage == "probe":
+        from flashdreams_pocket.train.probe import train_probe
+
+        train_probe(arguments.run, arguments.seconds)
+    if arguments.stage in ("evaluate", "sheets"):
+        _judge(arguments)
+
+
+def _judge(arguments: argparse.Namespace) -> None:
+    from functools import partial
+
+    import torch
+
+    from flashdreams_pocket.train.dream import NetworkDreamer
+
+    torch.set_num_threads(1)
+    if arguments.weights:
+        make = partial(NetworkDreamer.from_weights, arguments.weights)
+    else:
+        make = partial(NetworkDreamer.from_run, arguments.run)
+    if arguments.stage == "evaluate":
+        from flashdreams_pocket.train.evaluate import write_report
+
+        write_report(make, arguments.run, arguments.to or arguments.run / "evaluation", arguments.frames)
+    else:
+        from flashdreams_pocket.train.sheets import sheets
+
+        sheets(make(), arguments.to or arguments.run / "sheets", arguments.frames)
 
 
 if __name__ == "__main__":

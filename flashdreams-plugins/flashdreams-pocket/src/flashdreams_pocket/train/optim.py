@@ -50,9 +50,7 @@ class Muon(torch.optim.Optimizer):
                 momentum.lerp_(parameter.grad, 1 - group["momentum"])
                 update = parameter.grad.lerp(momentum, group["momentum"])
                 rows = parameter.shape[0] // group["split"]
-                for part, target in zip(
-                    update.flatten(1).split(rows), parameter.data.split(rows)
-                ):
+                for part, target in zip(update.flatten(1).split(rows), parameter.data.split(rows)):
                     by_shape.setdefault(tuple(part.shape), []).append((part, target))
             for (rows, columns), pairs in by_shape.items():
                 updates = orthogonalise(torch.stack([part for part, _ in pairs]))

@@ -47,9 +47,7 @@ class Frames:
         shard = np.searchsorted(self.starts, indices, side="right") - 1
         picked = [self.frames[s][i - self.starts[s]] for s, i in zip(shard, indices)]
         flip = self.rng.random(count) < 0.5
-        return torch.from_numpy(
-            np.stack([f[:, ::-1] if m else f for f, m in zip(picked, flip)])
-        )
+        return torch.from_numpy(np.stack([f[:, ::-1] if m else f for f, m in zip(picked, flip)]))
 
     def judge(self, count: int = 256) -> Tensor:
         chosen = np.flatnonzero(self.held_out)

@@ -85,7 +85,11 @@ def draw_levels(batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]
 
 
 def sample_loss(
-    model: nn.Module, latents: Tensor, actions: Tensor, clean_level: Tensor, level: Tensor,
+    model: nn.Module,
+    latents: Tensor,
+    actions: Tensor,
+    clean_level: Tensor,
+    level: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
     """Mean squared error of every noisy frame, `[B, T - 1]`. `latents` as in `Sequences`."""
@@ -141,8 +145,10 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
         step, spent = saved["step"], saved["spent"]
     model = torch.compile(MaskedPass(dit), dynamic=False)
     data = Sequences(run, FRAMES, np.random.default_rng([seed, rank, step]))
-    generator = torch.Generator().manual_seed(int(np.random.default_rng([seed, rank, step, 1]).integers(2**31)))
-    held_out = data.judge(8 * BATCH)
+    generator = torch.Generator().manual_seed(
+        int(np.random.default_rng([seed, rank, step, 1]).integers(2**31))
+    )
+    held_out = data.judge(4 * BATCH)
     shadow = RacerDiT()
     judged = MaskedPass(shadow)
     clock, noted, judged_at, running = Clock(seconds, spent), spent, spent, 0.0
@@ -166,7 +172,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
         if rank == 0 and spent - noted > 30:
             noted = spent
             values = {"step": step, "spent": spent, "loss": running, "norm": norm.item()}
-            if spent - judged_at > 150:
+            if spent - judged_at > 240:
                 judged_at = spent
                 shadow.load_state_dict(average.state)
                 values |= judge(judged, *held_out)

@@ -40,7 +40,7 @@ class DiffusionModel(nn.Module):
         """
         latents = noise[0]
         memory = self.scheduler.start()
-        for i, timestep in enumerate(self.scheduler.timesteps.split(1)):
+        for i, timestep in enumerate(self.scheduler.timesteps.unsqueeze(1).unbind()):
             flow = self.transformer.predict_flow(latents, timestep, cache, control)
             latents = self.scheduler.step(i, flow, latents, noise, memory)
         return latents

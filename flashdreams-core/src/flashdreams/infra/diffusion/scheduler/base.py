@@ -7,22 +7,23 @@ timestep ``1000 * sigma``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from flashdreams.infra.diffusion.scheduler.config import SchedulerConfig
 
-__all__ = ["Scheduler", "SchedulerConfig"]
+__all__ = ["Scheduler", "SchedulerConfig", "warped"]
 
 
 class Scheduler(nn.Module):
     """The noise levels of one chunk and the step from each to the next.
 
     A scheduler keeps nothing between chunks. What a multistep solver must remember within a chunk is
-    ``memory``: made by :meth:`start`, handed to every :meth:`step`.
+    ``memory``: made by :meth:`start`, handed to every :meth:`step`. Subclasses call
+    :meth:`set_timesteps` when they are built and implement :meth:`step`.
     """
 
     config: SchedulerConfig
@@ -32,6 +33,13 @@ class Scheduler(nn.Module):
     def __init__(self, config: SchedulerConfig) -> None:
         super().__init__()
         self.config = config
+        self._told: tuple[float, ...] = ()
+        self.set_timesteps([])
+
+    def set_timesteps(self, timesteps: Sequence[float]) -> None:
+        """Tell the network these timesteps, one per denoising step, whatever dtype the model is cast to."""
+        self._told = tuple(timesteps)
+        self.register_buffer("timesteps", torch.tensor(self._told, dtype=torch.float32), persistent=False)
 
     @property
     def draws(self) -> int:
@@ -63,3 +71,15 @@ class Scheduler(nn.Module):
             Latents at the next noise level, clean after the last step, ``[B, C, T, H, W]``.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement step().")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Follow the model to its device, and stay float32: to bfloat16, 998 and 1000 are the same."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self._told:
+            self.timesteps = torch.tensor(self._told, dtype=torch.float32, device=self.timesteps.device)
+        return self
+
+
+def warped(sigma: float, shift: float) -> float:
+    """A noise level in [0, 1] moved towards noise, ``s k / (1 + (s - 1) k)`` (Esser et al. 2024)."""
+    return shift * sigma / (1 + (shift - 1) * sigma)

@@ -86,7 +86,9 @@ class Transformer(nn.Module):
         if cache.past is not None:
             cache.past.begin_chunk(cache.primed + index)
 
-    def predict_flow(self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any) -> Tensor:
+    def predict_flow(
+        self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any
+    ) -> Tensor:
         """Predict the flow of the current chunk, writing its keys and values to the cache.
 
         Args:

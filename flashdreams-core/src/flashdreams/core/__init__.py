@@ -1,0 +1,1 @@
+"""The mathematics: attention, KV cache, rotary positions, patches. Plain torch, no infrastructure."""

@@ -1,0 +1,217 @@
+"""KV cache: a pinned sink and a ring of chunks, at fixed addresses.
+
+Keys and values of every layer are allocated once. A chunk is written in place at a device index that
+depends on its number alone, so all denoising steps of a chunk, and a retry, overwrite the same place;
+nothing is rolled or copied, and a captured graph finds every tensor where it was.
+
+::
+
+    place   0 .. sink - 1       sink .. window - 1
+    holds   first latent frames ring: the most recent ones, current chunk included
+
+What attention may see is always the prefix ``[0, filled)``. In the ring that prefix is not in the order
+of time; attention does not mind (its sums run in another order, which costs about 3e-7 in float32).
+The slow twin is :class:`flashdreams.core.kv_cache_naive.NaiveKVCache`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from flashdreams.errors import FieldValueError, OutOfOrderError, SnapshotError
+
+RopePositions = Literal["absolute", "window"]
+
+
+class KVCache:
+    """Keys and values of the latent frames that attention sees.
+
+    Sizes are in latent frames, each of ``frame_tokens`` tokens. Call :meth:`begin_chunk` on the host
+    before the forward passes of a chunk, and :meth:`update` in each attention layer.
+
+    Args:
+        layers: Attention layers.
+        batch_size: Videos side by side, B.
+        heads: Attention heads.
+        head_dim: Channels of one head.
+        frame_tokens: Tokens of one latent frame.
+        window: Latent frames that attention sees, sink and current chunk included.
+        sink: First latent frames, never forgotten.
+        chunk: Latent frames of one chunk.
+        dtype: Type of keys and values.
+        device: Where they live. Under ``torch.device("meta")`` they live nowhere, to ask for their size.
+        rope_positions: What positions count: "absolute" from the beginning of the rollout, for keys that
+            are rotated before they are stored; "window" from the beginning of the window, for keys that
+            are stored raw and rotated whenever they are read, so that positions stay below ``window``.
+
+    Raises:
+        FieldValueError: Window or sink hold no whole chunks, or the window has no room.
+    """
+
+    keys: Tensor
+    """``[layers, B, window * frame_tokens, heads, head_dim]``, never moved."""
+    values: Tensor
+    """Like ``keys``."""
+    write_index: Tensor
+    """Where the current chunk goes: int64 ``[chunk * frame_tokens]`` on the device."""
+    query_positions: Tensor
+    """Positions of the current chunk's latent frames: int64 ``[chunk]`` on the device."""
+    key_positions: Tensor
+    """Positions of the stored latent frames, in the order stored: int64 ``[window]`` on the device.
+    Where nothing is stored yet it says 0."""
+    lengths: Tensor
+    """``filled`` for kernels that read it on the device: int32 ``[B]``."""
+    filled: int
+    """Tokens that attention may see, the current chunk included; at most ``window / chunk`` values."""
+    index: int
+    """The current chunk; -1 before the first."""
+
+    def __init__(
+        self,
+        *,
+        layers: int,
+        batch_size: int,
+        heads: int,
+        head_dim: int,
+        frame_tokens: int,
+        window: int,
+        sink: int,
+        chunk: int,
+        dtype: torch.dtype,
+        device: torch.device | str,
+        rope_positions: RopePositions = "absolute",
+    ) -> None:
+        check_sizes(window, sink, chunk, rope_positions)
+        if torch.get_default_device().type == "meta":
+            device = "meta"
+        self.frame_tokens, self.window, self.sink, self.chunk = frame_tokens, window, sink, chunk
+        self.rope_positions = rope_positions
+        shape = (layers, batch_size, window * frame_tokens, heads, head_dim)
+        # Zeros, since a kernel that masks by length still multiplies what lies beyond it.
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self._tokens = torch.arange(chunk * frame_tokens, device=device)
+        self._frames = torch.arange(window, device=device)
+        self.write_index = self._tokens.clone()
+        self.query_positions = self._frames[:chunk].clone()
+        self.key_positions = torch.zeros_like(self._frames)
+        self.lengths = torch.zeros(batch_size, dtype=torch.int32, device=device)
+        self.filled = 0
+        self.index = -1
+
+    def begin_chunk(self, index: int) -> None:
+        """Point the cache at chunk ``index``. May be repeated; it forgets and writes nothing itself.
+
+        Everything set here is a function of ``index`` alone. No device value comes to the host, and
+        none goes from it but as an argument of a kernel, so the host never waits.
+
+        Raises:
+            OutOfOrderError: ``index`` is negative.
+        """
+        if index < 0:
+            raise OutOfOrderError(
+                f"Chunk {index} was begun.", "The first chunk is chunk 0.", "Count chunks from 0."
+            )
+        frame_index = self._place(index) * self.chunk
+        end = (index + 1) * self.chunk
+        forgotten = max(0, end - self.window) if self.rope_positions == "window" else 0
+        self.index = index
+        self.filled = min(end, self.window) * self.frame_tokens
+        self.lengths.fill_(self.filled)
+        torch.add(self._tokens, frame_index * self.frame_tokens, out=self.write_index)
+        torch.add(self._frames[: self.chunk], end - self.chunk - forgotten, out=self.query_positions)
+        self.key_positions.copy_(self._stored_positions(end - 1, forgotten))
+
+    def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write the current chunk's keys and values, and return all that attention may see.
+
+        Args:
+            layer: Index of the attention layer.
+            k: Keys of the current chunk, ``[B, chunk * frame_tokens, heads, head_dim]``; rotated where
+                ``rope_positions`` is "absolute", raw where it is "window".
+            v: Values, like ``k``.
+
+        Returns:
+            Keys and values, ``[B, filled, heads, head_dim]``: views of the cache.
+        """
+        keys, values = self.keys[layer], self.values[layer]
+        keys.index_copy_(1, self.write_index, k)
+        values.index_copy_(1, self.write_index, v)
+        return keys[:, : self.filled], values[:, : self.filled]
+
+    def snapshot(self) -> dict[str, Any]:
+        """A host copy of what attention may see: index, keys and values."""
+        keys, values = (t[:, :, : self.filled].to("cpu", copy=True) for t in (self.keys, self.values))
+        return {"index": self.index, "keys": keys, "values": values}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take up a snapshot, at the addresses that the cache has.
+
+        Raises:
+            SnapshotError: The snapshot comes from a cache of other sizes or another dtype.
+        """
+        stored = snapshot["keys"]
+        frames = min(snapshot["index"] + 1, self.window // self.chunk) * self.chunk
+        room = self.keys[:, :, : frames * self.frame_tokens]
+        if stored.shape != room.shape or stored.dtype != room.dtype:
+            raise SnapshotError(
+                f"The snapshot's keys are {stored.dtype} {list(stored.shape)}.",
+                f"After chunk {snapshot['index']} this cache holds {room.dtype} {list(room.shape)}.",
+                "Restore it to a cache of the sizes it was taken from.",
+            )
+        if snapshot["index"] < 0:
+            self.index, self.filled = -1, 0
+            return
+        self.begin_chunk(snapshot["index"])
+        room.copy_(stored)
+        self.values[:, :, : self.filled].copy_(snapshot["values"])
+
+    def state_tensors(self) -> list[Tensor]:
+        """Every tensor that the cache owns, for accounting of memory and addresses."""
+        return [
+            self.keys,
+            self.values,
+            self.write_index,
+            self.query_positions,
+            self.key_positions,
+            self.lengths,
+            self._tokens,
+            self._frames,
+        ]
+
+    def _place(self, index: int) -> int:
+        """Where chunk ``index`` goes, counted in chunks."""
+        sink, ring = self.sink // self.chunk, (self.window - self.sink) // self.chunk
+        return index if index < sink else sink + (index - sink) % ring
+
+    def _stored_positions(self, last: int, forgotten: int) -> Tensor:
+        """Positions of the stored latent frames once ``last`` is the newest of them."""
+        frames = self._frames
+        newest = last - (last - frames) % (self.window - self.sink)
+        positions = torch.where(frames < self.sink, frames, newest - forgotten)
+        return torch.where(frames <= last, positions, 0)
+
+
+def check_sizes(window: int, sink: int, chunk: int, rope_positions: str) -> None:
+    """Refuse sizes that no KV cache can have.
+
+    Raises:
+        FieldValueError: Window or sink hold no whole chunks, or the window has no room for both the sink
+            and the current chunk, or ``rope_positions`` is unknown.
+    """
+    whole = chunk > 0 and window % chunk == 0 and sink % chunk == 0
+    if not whole or not 0 <= sink <= window - chunk:
+        raise FieldValueError(
+            f"window is {window} and sink {sink}, in chunks of {chunk} latent frames.",
+            "Window and sink hold whole chunks, and the window has room for sink and current chunk.",
+            "Set window and sink to multiples of chunk, with sink < window.",
+        )
+    if rope_positions not in ("absolute", "window"):
+        raise FieldValueError(
+            f"rope_positions is {rope_positions!r}.",
+            'It is "absolute" or "window".',
+            'Leave it at "absolute", unless rollouts have no end.',
+        )

@@ -1,0 +1,94 @@
+"""What to say of a name that cannot be had: nobody registers it, several do, or its plugin is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from importlib import metadata
+
+from flashdreams.errors import (
+    BrokenPluginError,
+    PluginError,
+    UnknownCommandError,
+    UnknownComponentError,
+    UnknownSlugError,
+    did_you_mean,
+    nearest,
+)
+from flashdreams.plugins.blame import BrokenPlugin
+from flashdreams.plugins.catalogue import Known, catalogue
+from flashdreams.plugins.entries import Clash
+
+_TRACEBACK = "See the traceback with: flashdreams plugins -v"
+
+
+def unknown_slug(slug: str, installed: Collection[str], broken: Sequence[BrokenPlugin]) -> PluginError:
+    """The error that helps most: the plugin that failed, the nearest slug, or what to install."""
+    known = catalogue()
+    meant = slug if slug in known else nearest(slug, {*installed, *known})
+    if meant is not None and meant not in installed:
+        return _elsewhere(slug, meant, known[meant], broken)
+    next_step = "See every slug with: flashdreams list"
+    if broken:
+        next_step += f" (and what failed to load, {broken[0].distribution} first, with: flashdreams plugins)"
+    return UnknownSlugError(f"There is no slug {slug!r}.", did_you_mean(slug, installed), next_step)
+
+
+def _elsewhere(slug: str, meant: str, known: Known, broken: Iterable[BrokenPlugin]) -> PluginError:
+    fault = next((fault for fault in broken if fault.distribution == known.distribution), None)
+    if fault is not None:
+        right = f"The slug {meant!r} comes with {fault.distribution}, which is installed and broken."
+        return BrokenPluginError(fault.blame, right, _TRACEBACK)
+    question = "It" if meant == slug else f"Did you mean {meant!r}? It"
+    state = "is older or newer" if _is_installed(known.distribution) else "is not installed"
+    right = f"{question} comes with {known.distribution}, which {state}."
+    return UnknownSlugError(f"There is no slug {slug!r}.", right, f"Install it with: {known.install}")
+
+
+def unknown_kind(kind: str, kinds: Collection[str]) -> UnknownComponentError:
+    """No component is of this kind."""
+    return UnknownComponentError(
+        f"There is no kind of component {kind!r}.",
+        did_you_mean(kind, kinds),
+        "See them all with: flashdreams components",
+    )
+
+
+def unknown_component(kind: str, name: str, names: Collection[str]) -> UnknownComponentError:
+    """No component of this kind has this name."""
+    return UnknownComponentError(
+        f"There is no {kind} {name!r}.",
+        did_you_mean(name, names),
+        f"See them all with: flashdreams components {kind}",
+    )
+
+
+def unknown_command(name: str, names: Collection[str]) -> UnknownCommandError:
+    """No command has this name."""
+    return UnknownCommandError(
+        f"There is no command {name!r}.",
+        did_you_mean(name, names),
+        "See them all with: flashdreams --help",
+    )
+
+
+def claimed(clash: Clash, error: type[PluginError]) -> PluginError:
+    """Several plugins claim this name."""
+    claimants = sorted({origin.distribution for origin in clash.claimants})
+    if len(claimants) > 1:
+        next_step = "Uninstall all but one of them: pip uninstall " + " ".join(claimants)
+    else:
+        next_step = f"Ask the authors of {claimants[0]} to register it once."
+    return error(f"{clash.blame}.", "A name belongs to one plugin.", next_step)
+
+
+def broken_target(fault: BrokenPlugin, right: str) -> BrokenPluginError:
+    """What was asked for cannot be loaded."""
+    return BrokenPluginError(fault.blame, right, _TRACEBACK)
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""Who adds what and whether it works: everything is loaded to find out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flashdreams.plugins.blame import BrokenPlugin, Origin
+from flashdreams.plugins.entries import Clash
+from flashdreams.plugins.installed import RUNNER_VARIABLE
+from flashdreams.plugins.registry import Registry
+
+
+@dataclass
+class PluginReport:
+    """What one plugin adds, or one distribution without a plugin."""
+
+    origin: Origin
+    slugs: list[str] = field(default_factory=list)
+    components: list[str] = field(default_factory=list)
+    """``kind=name`` of each, as ``--use`` takes it."""
+    commands: list[str] = field(default_factory=list)
+    faults: list[BrokenPlugin] = field(default_factory=list)
+    """What of it failed to load."""
+    clashes: list[Clash] = field(default_factory=list)
+    """What of it somebody else claims too."""
+    heavy: tuple[str, ...] = ()
+    """Heavy modules that it imports before it is asked for anything."""
+
+    @property
+    def way(self) -> str:
+        """How it registers what it adds."""
+        if self.origin.plugin:
+            return f"plugin {self.origin.plugin}"
+        return "environment variable" if self.origin.distribution == RUNNER_VARIABLE else "entry points"
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with it, one line each."""
+        slow = [f"imports {name} at once: every command waits for it" for name in self.heavy]
+        return [*(f.blame for f in self.faults), *(c.blame for c in self.clashes), *slow]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether all of it works."""
+        return not self.problems
+
+
+def report(registry: Registry) -> list[PluginReport]:
+    """One report a plugin, in the order of their distributions."""
+    reports: dict[Origin, PluginReport] = {}
+
+    def of(origin: Origin) -> PluginReport:
+        return reports.setdefault(origin, PluginReport(origin))
+
+    for plugin in registry.plugins:
+        of(plugin.origin).heavy = plugin.heavy
+    for runner in registry.runners():
+        of(runner.origin).slugs.append(runner.slug)
+    for component in registry.components():
+        of(component.origin).components.append(f"{component.kind}={component.name}")
+    for command in registry.commands():
+        of(command.origin).commands.append(command.name)
+    for fault in [*registry.broken(), *registry.check([*registry.runners(), *registry.components()])]:
+        of(fault.origin).faults.append(fault)
+    for clash in registry.clashes():
+        for origin in clash.claimants:
+            of(origin).clashes.append(clash)
+    return sorted(reports.values(), key=lambda r: (r.origin.distribution, r.origin.plugin))
