@@ -253,7 +253,7 @@ def test_nothing_waits_for_the_device():
             cache.begin_chunk(index)
             keys, _ = cache.update(0, k, k)
             angles = rope_angles(cache.key_positions, 1, 2, head_dim=HEAD_DIM)
-            apply_rope(keys, *(angle[: keys.shape[1]] for angle in angles))
+            apply_rope(keys, *(angle.narrow(0, 0, keys.shape[1]) for angle in angles))
     assert (keys.device.type, keys.shape[1]) == ("cuda", 8)
 
 

@@ -98,7 +98,9 @@ def _mirror(group: Group, prog: str, options: Sequence[Option] = ()) -> type:
             fields.append(_nested_field(flag, _mirror(group.groups[flag.info.name], prog)))
     cls = type(group.config)
     namespace = {"__doc__": inspect.getdoc(cls) or ""}
-    return dataclasses.make_dataclass(cls.__name__, fields, namespace=namespace, kw_only=True)
+    return dataclasses.make_dataclass(
+        cls.__name__, fields, namespace=namespace, kw_only=True, eq=False, repr=False
+    )
 
 
 def _value_field(flag: Flag, prog: str) -> _Field:
@@ -115,8 +117,8 @@ def _part_field(flag: Flag) -> _Field:
 
 def _nested_field(flag: Flag, mirror: type) -> _Field:
     # With a help given, tyro does not search for one in the source of a class that has none.
-    about = tyro.conf.arg(help=mirror.__doc__)
-    return flag.info.name, Annotated[mirror, about], dataclasses.field(default_factory=mirror)  # type: ignore[valid-type]
+    annotation: Any = Annotated[mirror, tyro.conf.arg(help=mirror.__doc__)]
+    return flag.info.name, annotation, dataclasses.field(default_factory=mirror)
 
 
 def _option_field(option: Option) -> _Field:

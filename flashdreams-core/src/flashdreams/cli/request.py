@@ -68,8 +68,8 @@ def read_request(
 def open_registry() -> Registry:
     """The registry; whatever failed to load is named on stderr, one line each, and the rest works."""
     registry = get_registry()
-    for culprit in (*registry.broken(), *registry.clashes()):
-        print(culprit.blame, file=sys.stderr)
+    for blame in [fault.blame for fault in registry.broken()] + [clash.blame for clash in registry.clashes()]:
+        print(blame, file=sys.stderr)
     return registry
 
 

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     if asks_help:
         print(flags_help(request.draft, prog, _OPTIONS))
         return 0
-    config = parse_flags(request.draft, request.flags, prog)
+    config = parse_flags(request.draft, request.flags, prog, _OPTIONS)
     if _PRINT_CONFIG.name in taken:
         print(config)
     else:

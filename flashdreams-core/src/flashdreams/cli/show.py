@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     if asks_help:
         print(flags_help(request.draft, prog, _OPTIONS))
         return 0
-    config = parse_flags(request.draft, request.flags, prog)
+    config = parse_flags(request.draft, request.flags, prog, _OPTIONS)
     print(_text(config, request, form, _DIFF.name in taken, registry).rstrip("\n"))
     return 0
 

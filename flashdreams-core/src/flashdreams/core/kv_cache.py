@@ -96,7 +96,7 @@ class KVCache:
         self._tokens = torch.arange(chunk * frame_tokens, device=device)
         self._frames = torch.arange(window, device=device)
         self.write_index = self._tokens.clone()
-        self.query_positions = self._frames[:chunk].clone()
+        self.query_positions = self._frames.narrow(0, 0, chunk).clone()
         self.key_positions = torch.zeros_like(self._frames)
         self.lengths = torch.zeros(batch_size, dtype=torch.int32, device=device)
         self.filled = 0
@@ -122,8 +122,10 @@ class KVCache:
         self.filled = min(end, self.window) * self.frame_tokens
         self.lengths.fill_(self.filled)
         torch.add(self._tokens, frame_index * self.frame_tokens, out=self.write_index)
-        torch.add(self._frames[: self.chunk], end - self.chunk - forgotten, out=self.query_positions)
-        self.key_positions.copy_(self._stored_positions(end - 1, forgotten))
+        torch.add(
+            self._frames.narrow(0, 0, self.chunk), end - self.chunk - forgotten, out=self.query_positions
+        )
+        self._set_key_positions(end - 1, forgotten)
 
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Write the current chunk's keys and values, and return all that attention may see.
@@ -137,10 +139,10 @@ class KVCache:
         Returns:
             Keys and values, ``[B, filled, heads, head_dim]``: views of the cache.
         """
-        keys, values = self.keys[layer], self.values[layer]
+        keys, values = self.keys.select(0, layer), self.values.select(0, layer)
         keys.index_copy_(1, self.write_index, k)
         values.index_copy_(1, self.write_index, v)
-        return keys[:, : self.filled], values[:, : self.filled]
+        return keys.narrow(1, 0, self.filled), values.narrow(1, 0, self.filled)
 
     def snapshot(self) -> dict[str, Any]:
         """A host copy of what attention may see: index, keys and values."""
@@ -187,12 +189,12 @@ class KVCache:
         sink, ring = self.sink // self.chunk, (self.window - self.sink) // self.chunk
         return index if index < sink else sink + (index - sink) % ring
 
-    def _stored_positions(self, last: int, forgotten: int) -> Tensor:
-        """Positions of the stored latent frames once ``last`` is the newest of them."""
+    def _set_key_positions(self, last: int, forgotten: int) -> None:
+        """Say where the stored latent frames are, ``last`` being the newest of them."""
         frames = self._frames
         newest = last - (last - frames) % (self.window - self.sink)
         positions = torch.where(frames < self.sink, frames, newest - forgotten)
-        return torch.where(frames <= last, positions, 0)
+        torch.mul(positions, frames <= last, out=self.key_positions)
 
 
 def check_sizes(window: int, sink: int, chunk: int, rope_positions: str) -> None:

@@ -63,14 +63,12 @@ def rope_angles(
         return cos.to(frames.device), sin.to(frames.device)
     rows, columns = (torch.arange(size, device=frames.device) for size in (height, width))
     grid = (frames.shape[0], height, width)
-    time, down, across = (
-        _turns(positions, channels, theta)
-        for positions, channels in zip((frames, rows, columns), split, strict=True)
-    )
+    axes = zip((frames, rows, columns), split, strict=True)
+    time, down, across = (_turns(positions, channels, theta) for positions, channels in axes)
     parts = [
-        time.view(-1, 1, 1, time.shape[-1]).expand(*grid, -1),
-        down.view(1, -1, 1, down.shape[-1]).expand(*grid, -1),
-        across.view(1, 1, -1, across.shape[-1]).expand(*grid, -1),
+        time.unflatten(0, (-1, 1, 1)).expand(*grid, -1),
+        down.unflatten(0, (1, -1, 1)).expand(*grid, -1),
+        across.unflatten(0, (1, 1, -1)).expand(*grid, -1),
     ]
     left_over = (head_dim - sum(split)) // 2
     if left_over:

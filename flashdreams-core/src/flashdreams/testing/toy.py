@@ -179,8 +179,8 @@ class ToyTransformer(Transformer):
                 keys, values = past.update(layer, apply_rope(k, *here), v)
             else:
                 raw, values = past.update(layer, k, v)
-                everywhere = self._angles(past.key_positions, height, width)
-                keys = apply_rope(raw, *(angle[: raw.shape[1]] for angle in everywhere))
+                cos, sin = self._angles(past.key_positions, height, width)
+                keys = apply_rope(raw, cos[: raw.shape[1]], sin[: raw.shape[1]])
             return attention(apply_rope(q, *here), keys, values, backend=self.config.attention_backend)
 
         return attend

@@ -121,10 +121,10 @@ def _parse_term(term: str, part: str) -> dict[str, float]:
 
 def _read_csv(path: Path) -> np.ndarray:
     try:
-        lines = path.read_text(encoding="utf-8").split()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
-    header, *rows = lines or [""]
+    header, *rows = [line for line in text.splitlines() if line.strip()] or [""]
     names = tuple(name.strip().lower() for name in header.split(","))
     if names != AXES:
         raise ControlError(

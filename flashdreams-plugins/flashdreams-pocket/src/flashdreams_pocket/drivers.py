@@ -34,7 +34,7 @@ def centre_line(frame: np.ndarray, rows: int = 26) -> np.ndarray:
     points: list[tuple[float, float]] = []
     column = _CENTRE
     for ahead in range(5, 5 + rows):
-        columns = np.flatnonzero(mask[int(round(_CENTRE - ahead))])
+        columns = np.flatnonzero(mask[round(_CENTRE - ahead)])
         if len(columns) == 0:
             break
         runs = np.split(columns, np.flatnonzero(np.diff(columns) > 2) + 1)

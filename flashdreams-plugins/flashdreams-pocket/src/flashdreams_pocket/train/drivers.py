@@ -132,7 +132,7 @@ class Brakes:
 
 def draw_policy(rng: np.random.Generator) -> tuple[str, Policy]:
     """One episode's driver, by the shares below."""
-    names, shares = zip(*SHARES.items())
+    names, shares = zip(*SHARES.items(), strict=False)
     name = str(rng.choice(names, p=shares))
     if name == "follower":
         return name, Follower(rng)

@@ -32,10 +32,10 @@ DREAM_FRAMES = 512
 
 
 def autoencoder_figures(dreamer: NetworkDreamer, clips: truth.Clips) -> dict[str, float]:
+    import torch
+
     from flashdreams_pocket.train.dream import to_frames  # the only judge that looks inside
     from flashdreams_pocket.train.train_autoencoder import to_pixels
-
-    import torch
 
     frames = clips.frames[:, ::3].reshape(-1, *clips.frames.shape[2:])
     with torch.no_grad():
@@ -112,7 +112,7 @@ def dream(dreamer: Dreamer, frames: int, name: str = "steady", seed: int = 0) ->
 def drift_figures(dreamt: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """The last 64 frames against the true drives, and what happened in between."""
     late = dreamt[:, -64:]
-    colour = lambda frames: frames.reshape(-1, 3).mean(axis=0)  # noqa: E731
+    colour = lambda frames: frames.reshape(-1, 3).mean(axis=0)
     return {
         "sharpness_change": sharpness(late) / sharpness(true) - 1,
         "road_share_change": road_share(late) / road_share(true) - 1,

@@ -58,7 +58,7 @@ class Sequences:
 
     def __init__(self, run: Path, frames: int, rng: np.random.Generator, bend_weight: float = 2.0) -> None:
         self.frames, self.rng = frames, rng
-        shards = [s for s in shard_paths(run / "data")]
+        shards = shard_paths(run / "data")
         self.latents = [np.load(run / "latents" / f"{s.name}.npy", mmap_mode="r") for s in shards]
         self.actions = [np.load(s / "actions.npy") for s in shards]
         states = [np.load(s / "states.npy") for s in shards]
@@ -81,7 +81,7 @@ class Sequences:
         draws = np.searchsorted(self.cumulative, self.rng.random(count) * self.cumulative[-1])
         shards = np.searchsorted(self.ends, draws, side="right")
         begins = draws - np.concatenate([[0], self.ends])[shards]
-        return self._gather([(s, *divmod(b, self.size)) for s, b in zip(shards, begins)])
+        return self._gather([(s, *divmod(b, self.size)) for s, b in zip(shards, begins, strict=False)])
 
     def judge(self, count: int) -> tuple[Tensor, Tensor]:
         """The same held-out runs every time."""

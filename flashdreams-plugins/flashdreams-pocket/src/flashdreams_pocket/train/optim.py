@@ -50,12 +50,12 @@ class Muon(torch.optim.Optimizer):
                 momentum.lerp_(parameter.grad, 1 - group["momentum"])
                 update = parameter.grad.lerp(momentum, group["momentum"])
                 rows = parameter.shape[0] // group["split"]
-                for part, target in zip(update.flatten(1).split(rows), parameter.data.split(rows)):
+                for part, target in zip(update.flatten(1).split(rows), parameter.data.split(rows), strict=False):
                     by_shape.setdefault(tuple(part.shape), []).append((part, target))
             for (rows, columns), pairs in by_shape.items():
                 updates = orthogonalise(torch.stack([part for part, _ in pairs]))
                 scale = max(1.0, rows / columns) ** 0.5
-                for update, (_, target) in zip(updates, pairs):
+                for update, (_, target) in zip(updates, pairs, strict=False):
                     target.mul_(1 - group["lr"] * group["decay"])
                     target.add_(update.reshape(target.shape), alpha=-group["lr"] * scale)
 
@@ -91,5 +91,5 @@ def average_gradients(module: nn.Module) -> None:
     flat = torch.cat([g.reshape(-1) for g in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients])):
+    for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=False):
         gradient.copy_(piece.view_as(gradient))

@@ -45,9 +45,9 @@ class Frames:
         draws = self.rng.random(count) * self.cumulative[-1]
         indices = np.searchsorted(self.cumulative, draws)
         shard = np.searchsorted(self.starts, indices, side="right") - 1
-        picked = [self.frames[s][i - self.starts[s]] for s, i in zip(shard, indices)]
+        picked = [self.frames[s][i - self.starts[s]] for s, i in zip(shard, indices, strict=False)]
         flip = self.rng.random(count) < 0.5
-        return torch.from_numpy(np.stack([f[:, ::-1] if m else f for f, m in zip(picked, flip)]))
+        return torch.from_numpy(np.stack([f[:, ::-1] if m else f for f, m in zip(picked, flip, strict=False)]))
 
     def judge(self, count: int = 256) -> Tensor:
         chosen = np.flatnonzero(self.held_out)
@@ -106,7 +106,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
     if saved:
         model.load_state_dict(saved["model"])
         average.state, average.steps = saved["average"], saved["step"]
-        for optimiser, state in zip(optimisers, saved["optimisers"]):
+        for optimiser, state in zip(optimisers, saved["optimisers"], strict=False):
             optimiser.load_state_dict(state)
         step, spent = saved["step"], saved["spent"]
     rng = np.random.default_rng([seed, rank, step])
@@ -121,7 +121,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
 
     while (spent := clock.spent()) < seconds:
         factor = schedule(spent / seconds)
-        for optimiser, rate in zip(optimisers, rates):
+        for optimiser, rate in zip(optimisers, rates, strict=False):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
         pixels = to_pixels(data.batch(BATCH))

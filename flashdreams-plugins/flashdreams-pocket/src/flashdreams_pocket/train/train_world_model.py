@@ -113,7 +113,7 @@ def judge(model: nn.Module, latents: Tensor, actions: Tensor) -> dict[str, float
     for level in (1.0, 0.75, 0.5):
         generator = torch.Generator().manual_seed(0)
         losses = []
-        for part, acts in zip(latents.split(BATCH), actions.split(BATCH)):
+        for part, acts in zip(latents.split(BATCH), actions.split(BATCH), strict=False):
             zero = torch.zeros(len(part), 1)
             levels = torch.full((len(part), FRAMES - 1), level)
             losses.append(sample_loss(model, part, acts, zero, levels, generator).mean())
@@ -140,7 +140,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
     if saved:
         dit.load_state_dict(saved["model"])
         average.state, average.steps = saved["average"], saved["step"]
-        for optimiser, state in zip(optimisers, saved["optimisers"]):
+        for optimiser, state in zip(optimisers, saved["optimisers"], strict=False):
             optimiser.load_state_dict(state)
         step, spent = saved["step"], saved["spent"]
     model = torch.compile(MaskedPass(dit), dynamic=False)
@@ -154,7 +154,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
     clock, noted, judged_at, running = Clock(seconds, spent), spent, spent, 0.0
     while (spent := clock.spent()) < seconds:
         factor = schedule(spent / seconds)
-        for optimiser, rate in zip(optimisers, (MUON_RATE, ADAM_RATE)):
+        for optimiser, rate in zip(optimisers, (MUON_RATE, ADAM_RATE), strict=False):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
         latents, actions = data.batch(BATCH)

@@ -16,9 +16,9 @@ import numpy as np
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 
-import pygame  # noqa: E402
-from gymnasium.envs.box2d.car_dynamics import WHEEL_WHITE  # noqa: E402
-from gymnasium.envs.box2d.car_racing import GRASS_DIM, PLAYFIELD, CarRacing  # noqa: E402
+import pygame
+from gymnasium.envs.box2d.car_dynamics import WHEEL_WHITE
+from gymnasium.envs.box2d.car_racing import GRASS_DIM, PLAYFIELD, CarRacing
 
 SIZE = 64  # pixels, height and width of a frame
 SUPERSAMPLE = 3
@@ -70,6 +70,7 @@ class World:
 
     @property
     def position(self) -> np.ndarray:
+        """World units `[2]`: x, y."""
         return np.array(self._env.car.hull.position)
 
     @property
@@ -91,6 +92,7 @@ class World:
     # -- renderer ----------------------------------------------------------------------------
 
     def render(self) -> np.ndarray:
+        """The present frame, uint8 `[64, 64, 3]`."""
         canvas, env = self._canvas, self._env
         canvas.fill(env.bg_color)
         self._draw_grass()
@@ -114,11 +116,11 @@ class World:
         x0, y0 = self.position
         low = np.floor((np.array([x0, y0]) - _REACH) / GRASS_DIM).astype(int)
         high = np.ceil((np.array([x0, y0]) + _REACH) / GRASS_DIM).astype(int)
-        square = np.array([[1, 0], [0, 0], [0, 1], [1, 1]], dtype=float)
+        square = np.array([[1, 0], [0, 0], [0, 1], [1, 1]], dtype=np.float64)
         for i in range(low[0], high[0] + 1):
             for j in range(low[1], high[1] + 1):
                 if i % 2 == 0 and j % 2 == 0 and abs(i) <= 20 and abs(j) <= 20:
-                    self._fill((square + (i, j)) * GRASS_DIM, self._env.grass_color)
+                    self._fill((square + np.array([i, j])) * GRASS_DIM, self._env.grass_color)
 
     def _draw_car(self) -> None:
         for part in self._env.car.drawlist:
@@ -164,4 +166,5 @@ def bend_ahead(world: World, near: int = 2, far: int = 8) -> float:
 
 
 def nearest_tile(world: World) -> int:
+    """Number of the track's tile that the car is nearest to."""
     return int(((world.track[:, :2] - world.position) ** 2).sum(axis=1).argmin())
