@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from dataclasses import MISSING, dataclass, field, make_dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pytest
 
+import flashdreams.infra
 from flashdreams.errors import ConfigError
 from flashdreams.infra.config import InstantiateConfig
-from flashdreams.infra.config_fields import config_fields, field_defaults, field_values
-from flashdreams.infra.diffusion.transformer.config import TransformerConfig
-from flashdreams.infra.runner.config import RunnerConfig
+from flashdreams.infra.config_fields import config_fields, field_defaults, field_values, is_config_class
+from flashdreams.infra.config_types import coerce
 
 
 @dataclass(kw_only=True)
@@ -46,6 +49,18 @@ too.
 
     def method(self) -> None:
         """Not a field."""
+
+
+ELSEWHERE = '''
+from __future__ import annotations
+from dataclasses import dataclass
+from fractions import Fraction as Share
+
+@dataclass(kw_only=True)
+class ElsewhereConfig:
+    share: Share = Share(1, 2)
+    """How much."""
+'''
 
 
 def by_name(config):
@@ -94,6 +109,19 @@ def test_types_are_those_of_the_class_that_declares():
     assert by_name(BaseConfig)["width"].type is int
 
 
+def test_types_are_resolved_where_they_were_written(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere_config.py").write_text(ELSEWHERE)
+    monkeypatch.syspath_prepend(tmp_path)
+    elsewhere = importlib.import_module("elsewhere_config")
+
+    @dataclass(kw_only=True)
+    class HereConfig(elsewhere.ElsewhereConfig):
+        more: str = ""
+
+    assert by_name(HereConfig)["share"].type is Fraction
+    assert by_name(HereConfig)["share"].doc == "How much."
+
+
 def test_defaults_are_made_anew():
     info = by_name(ChildConfig)["sizes"]
     info.default.append("x")
@@ -112,8 +140,17 @@ def test_an_annotation_that_cannot_be_resolved():
     assert str(caught.value).startswith("The type 'Nowhere | None' of field Broken.x cannot be resolved")
 
 
-@pytest.mark.parametrize("cls", [RunnerConfig, TransformerConfig])
-def test_every_field_of_ours_has_a_docstring_and_a_type(cls):
+def our_config_classes():
+    for module_info in pkgutil.walk_packages(flashdreams.infra.__path__, "flashdreams.infra."):
+        if module_info.name.endswith(".config"):
+            module = importlib.import_module(module_info.name)
+            yield from (value for value in vars(module).values() if is_config_class(value))
+
+
+@pytest.mark.parametrize("cls", sorted(set(our_config_classes()), key=lambda cls: cls.__qualname__))
+def test_every_field_of_ours_has_a_docstring_and_a_type_that_its_default_fits(cls):
     for info in config_fields(cls):
         assert info.doc, info.name
         assert info.type is not Any
+        if info.default is not MISSING:
+            assert coerce(info.default, info.type, info.name) == info.default

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,11 +23,12 @@ def test_there_and_back(patch, grid, order):
 
 
 def test_a_token_is_what_a_strided_convolution_reads():
-    conv = torch.nn.Conv3d(4, 6, (1, 2, 2), stride=(1, 2, 2), bias=False)
-    latents = torch.randn(2, 4, 3, 4, 6)
-    linear = patchify(latents) @ conv.weight.flatten(1).T
-    # The same 16 products summed in another order: 2.4e-7 measured on values of about 1.
-    torch.testing.assert_close(linear, conv(latents).flatten(2).transpose(1, 2), atol=2e-6, rtol=0)
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(6, 4, 1, 2, 2, generator=generator) / 4
+    latents = torch.randn(2, 4, 3, 4, 6, generator=generator)
+    convolved = F.conv3d(latents, weight, stride=(1, 2, 2)).flatten(2).transpose(1, 2)
+    # The same 16 products summed in another order: 4.8e-7 measured on values up to 3.9.
+    torch.testing.assert_close(patchify(latents) @ weight.flatten(1).T, convolved, atol=2e-6, rtol=0)
 
 
 def test_channels_last_is_what_wans_head_writes():

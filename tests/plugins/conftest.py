@@ -20,7 +20,8 @@ RUNNER = """
 
     def runner(name):
         model = DiffusionModelConfig(transformer=TransformerConfig(), scheduler=FlowMatchSchedulerConfig())
-        return RunnerConfig(runner_name=name, pipeline=StreamInferencePipelineConfig(name=name, diffusion_model=model))
+        pipeline = StreamInferencePipelineConfig(name=name, diffusion_model=model)
+        return RunnerConfig(runner_name=name, pipeline=pipeline)
 """
 
 
@@ -36,7 +37,9 @@ class Site:
     def install(self, name, entry_points="", version="1.0", summary="", files=()):
         info = self.folder / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
-        info.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: {summary}\n")
+        info.joinpath("METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: {summary}\n"
+        )
         info.joinpath("entry_points.txt").write_text(textwrap.dedent(entry_points))
         info.joinpath("RECORD").write_text("".join(f"{file},,\n" for file in files))
         return info
@@ -76,7 +79,9 @@ class Here(Site):
     def registry(self, plugins=(), runners=()):
         """A registry of plugins (name and module) and runners (slug and target), each of `dist-NAME 1.0`."""
         declared = [Declaration(PLUGIN_GROUP, n, t, "", f"dist-{n}", "1.0") for n, t in dict(plugins).items()]
-        declared += [Declaration(RUNNER_GROUP, n, t, "", f"dist-{n}", "1.0") for n, t in dict(runners).items()]
+        declared += [
+            Declaration(RUNNER_GROUP, n, t, "", f"dist-{n}", "1.0") for n, t in dict(runners).items()
+        ]
         return Registry(Installed(declared))
 
     def plugin(self, text, name="given"):

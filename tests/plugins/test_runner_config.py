@@ -1,15 +1,21 @@
 """From a slug to its config, and what is said where that fails."""
 
+import importlib
+
 import pytest
 
 from flashdreams.errors import BrokenPluginError, SlugClashError, UnknownSlugError
 from flashdreams.infra.runner.config import RunnerConfig
+from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, Declaration, Installed
+from flashdreams.plugins.registry import Registry
 
 
 def test_a_config_is_a_slug(here):
     registry = here.runner("RUNNER = runner('my-slug')")
     assert registry.runner_config("my-slug").runner_name == "my-slug"
-    assert [(e.slug, e.distribution, e.version) for e in registry.runners()] == [("my-slug", "dist-my-slug", "1.0")]
+    assert [(e.slug, e.distribution, e.version) for e in registry.runners()] == [
+        ("my-slug", "dist-my-slug", "1.0")
+    ]
 
 
 def test_a_function_is_a_slug(here):
@@ -40,22 +46,28 @@ BROKEN = {
     "def RUNNER(): return runner('my-slug').pipeline": (
         "my_runner:RUNNER returned a StreamInferencePipelineConfig, not a RunnerConfig"
     ),
-    "def RUNNER(name): return runner(name)": "TypeError: RUNNER() missing 1 required positional argument: 'name'",
+    "def RUNNER(name): return runner(name)": (
+        "TypeError: RUNNER() missing 1 required positional argument: 'name'"
+    ),
     "RUNNER = runner('other')": "the runner_name of my_runner:RUNNER is 'other', not the slug",
     "class Odd(Exception):\n    def __str__(self): raise OSError\nraise Odd": "Odd",
     "from flashdreams.infra.runner.config import RunnerConfig as RUNNER": (
-        "TypeError: RunnerConfig.__init__() missing 2 required keyword-only arguments: 'runner_name' and 'pipeline'"
+        "TypeError: RunnerConfig.__init__() missing 2 required keyword-only arguments: "
+        "'runner_name' and 'pipeline'"
     ),
-    "RUNNER = runner('my-slug'); RUNNER.seed = lambda: (_ for _ in ())": None,
-    "RUNNER = runner('my-slug'); RUNNER.seed = (_ for _ in ())": "TypeError: cannot pickle 'generator' object",
+    "RUNNER = runner('my-slug'); RUNNER.seed = (_ for _ in ())": (
+        "TypeError: cannot pickle 'generator' object"
+    ),
     "from flashdreams.infra.encoder.config import NullEncoderConfig\nRUNNER = NullEncoderConfig()": (
         "my_runner:RUNNER is a NullEncoderConfig, not a RunnerConfig"
     ),
-    "import dataclasses\nRUNNER = dataclasses.replace(runner('my-slug'), fps=0)": "FieldValueError: fps is 0.",
+    "import dataclasses\nRUNNER = dataclasses.replace(runner('my-slug'), fps=0)": (
+        "FieldValueError: fps is 0."
+    ),
 }
 
 
-@pytest.mark.parametrize("text", [text for text, reason in BROKEN.items() if reason])
+@pytest.mark.parametrize("text", BROKEN)
 def test_a_broken_slug_is_blamed_in_one_line(here, text):
     registry = here.runner(text)
     with pytest.raises(BrokenPluginError) as raised:
@@ -90,8 +102,6 @@ def test_a_slug_can_be_repaired_without_restarting(here):
     registry = here.runner("RUNNER = late()")
     assert registry.check(registry.runners())
     here.runner("RUNNER = runner('my-slug')")
-    import importlib
-
     importlib.invalidate_caches()
     assert registry.runner_config("my-slug")
 
@@ -120,7 +130,8 @@ def test_an_unknown_slug_may_belong_to_what_failed(here):
     with pytest.raises(UnknownSlugError) as raised:
         registry.runner_config("1234")
     assert raised.value.next == (
-        "See every slug with: flashdreams list (and what failed to load, dist-lost first, with: flashdreams plugins)"
+        "See every slug with: flashdreams list "
+        "(and what failed to load, dist-lost first, with: flashdreams plugins)"
     )
 
 
@@ -167,9 +178,6 @@ def test_two_targets_through_both_ways_clash(here):
 
 
 def both_ways(here, target):
-    from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, Declaration, Installed
-    from flashdreams.plugins.registry import Registry
-
     here.plugin(TWO.replace(', RunnerSpec("one", "One.", "x:A")', ""), "a")
     full = Declaration(PLUGIN_GROUP, "a", "a_plugin", "", "dist-a", "1.0")
     simple = Declaration(RUNNER_GROUP, "my-slug", target, "", "dist-a", "1.0")

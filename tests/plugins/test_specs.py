@@ -24,9 +24,21 @@ from flashdreams.plugins.specs import CommandSpec, ComponentSpec, RunnerSpec
             "ComponentSpec.kind is ''.",
             "It is a text without spaces that does not begin with a dash.",
         ),
-        (lambda: RunnerSpec("x", "two\nlines", "a:b"), "RunnerSpec.summary is 'two\\nlines'.", "It is a text of one line."),
-        (lambda: RunnerSpec("x", "", "a.b"), "RunnerSpec.target is 'a.b'.", 'It reads "package.module:NAME".'),
-        (lambda: RunnerSpec("x", "", print), "RunnerSpec.target is <built-in function print>.", 'It reads "package.module:NAME".'),
+        (
+            lambda: RunnerSpec("x", "two\nlines", "a:b"),
+            "RunnerSpec.summary is 'two\\nlines'.",
+            "It is a text of one line.",
+        ),
+        (
+            lambda: RunnerSpec("x", "", "a.b"),
+            "RunnerSpec.target is 'a.b'.",
+            'It reads "package.module:NAME".',
+        ),
+        (
+            lambda: RunnerSpec("x", "", print),
+            "RunnerSpec.target is <built-in function print>.",
+            'It reads "package.module:NAME".',
+        ),
         (
             lambda: RunnerSpec("x", "", "a:b", needs="cuda"),
             "RunnerSpec.needs is 'cuda'.",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TextIO
 
+from flashdreams import environment
 from flashdreams.errors import FlashDreamsError
 
 _NARROWEST = 60
@@ -19,7 +19,7 @@ _WIDEST = 120
 
 def uses_colour(stream: TextIO) -> bool:
     """Whether ``stream`` is a terminal whose user has not asked for plain text (https://no-color.org)."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    return stream.isatty() and not environment.wants_plain_text()
 
 
 def text_width() -> int:
@@ -27,18 +27,9 @@ def text_width() -> int:
     return max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns))
 
 
-@contextmanager
-def readable_width() -> Iterator[None]:
+def readable_width() -> AbstractContextManager[None]:
     """Let who asks for the terminal's width inside see :func:`text_width`; tyro has no argument for it."""
-    before = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(text_width())
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["COLUMNS"]
-        else:
-            os.environ["COLUMNS"] = before
+    return environment.exported("COLUMNS", str(text_width()))
 
 
 def print_error(error: FlashDreamsError) -> None:

@@ -51,45 +51,45 @@ class _Line:
 
     def tidy(self, words: list[str]) -> Iterator[str]:
         while words:
-            name, equals, value = words.pop(0).partition("=")
-            name = name.replace("_", "-")
+            said, equals, value = words.pop(0).partition("=")
+            name = said.replace("_", "-")
             values = [value] if equals else []
             while words and not looks_like_flag(words[0]):
                 values.append(words.pop(0))
             if name not in self.flags:
-                name, values = self._negated(name, values), ["False"]
+                name, values = self._negated(name, said, values), ["False"]
             elif accepts_bool(self.flags[name]):
                 values = _booleans(values)
             # With "=" a value may begin with a dash.
             yield f"{name}={values[0]}" if values else name
             yield from values[1:]
 
-    def _negated(self, name: str, values: list[str]) -> str:
+    def _negated(self, name: str, said: str, values: list[str]) -> str:
         """The boolean that ``--no-x``, ``--a.no-x`` or ``--no-a.x`` switches off."""
         head, dot, leaf = name.rpartition(".")
         spellings = {f"--{name.removeprefix('--no-')}", f"{head}{dot}{leaf.removeprefix('no-')}"}
         found = [text for text in spellings if text in self.flags and accepts_bool(self.flags[text])]
         if not found:
-            raise self._unknown(name)
+            raise self._unknown(name, said)
         if values:
             raise UsageError(
-                f"{name} is given the value {values[0]!r}.",
-                f"{name} takes no value: it says {found[0]} False.",
-                f"Write {name} alone, or {found[0]} {values[0]}.",
+                f"{said} is given the value {values[0]!r}.",
+                f"{said} takes no value: it says {found[0]} False.",
+                f"Write {said} alone, or {found[0]} {values[0]}.",
             )
         return found[0]
 
-    def _unknown(self, name: str) -> UnknownFieldError:
+    def _unknown(self, name: str, said: str) -> UnknownFieldError:
         for flag in self.flags.values():
             if flag.is_empty and name.startswith(flag.text + "."):
                 path = ".".join(flag.path)
                 return UnknownFieldError(
-                    f"{name} is no flag yet.",
+                    f"{said} is no flag yet.",
                     f"{path} is None, and so has no fields.",
                     f"Put a component there: --use {path}=NAME. `flashdreams components` lists them.",
                 )
         return UnknownFieldError(
-            f"{name} is no flag of `{self.prog}`.",
+            f"{said} is no flag of `{self.prog}`.",
             _nearest(name, [*self.flags, *self.options]),
             f"See `{self.prog} --help`. A value that begins with a dash is written --flag=-value.",
         )

@@ -38,10 +38,14 @@ def _elsewhere(slug: str, meant: str, known: Known, broken: Iterable[BrokenPlugi
     if fault is not None:
         right = f"The slug {meant!r} comes with {fault.distribution}, which is installed and broken."
         return BrokenPluginError(fault.blame, right, _TRACEBACK)
-    question = "It" if meant == slug else f"Did you mean {meant!r}? It"
-    state = "is older or newer" if _is_installed(known.distribution) else "is not installed"
-    right = f"{question} comes with {known.distribution}, which {state}."
-    return UnknownSlugError(f"There is no slug {slug!r}.", right, f"Install it with: {known.install}")
+    right = "" if meant == slug else f"Did you mean {meant!r}? "
+    next_step = f"Install it with: {known.install}"
+    if _is_installed(known.distribution):
+        right += f"It comes with another version of {known.distribution} than is installed."
+        next_step = next_step.replace("pip install", "pip install --upgrade")
+    else:
+        right += f"It comes with {known.distribution}, which is not installed."
+    return UnknownSlugError(f"There is no slug {slug!r}.", right, next_step)
 
 
 def unknown_kind(kind: str, kinds: Collection[str]) -> UnknownComponentError:

@@ -26,6 +26,8 @@ C = TypeVar("C", bound=InstantiateConfig)
 CORE_COMMANDS = ("list", "run", "show", "components", "plugins", "doctor")
 """Names that no plugin's command can take."""
 
+_FUNCTION = "a function without arguments that returns one"
+
 
 class Registry:
     """What is installed, by name.
@@ -190,7 +192,8 @@ def _copy(entry: Entry, kind: type[C]) -> C:
     try:
         return copy.deepcopy(_load(entry, kind))
     except FAILURES as error:
-        right = f"It names a {kind.__name__}, or a function without arguments that returns one."
+        runner = kind is RunnerConfig
+        right = f"It names {'a RunnerConfig' if runner else 'a config, its class'}, or {_FUNCTION}."
         raise refusals.broken_target(broken(entry.label, entry.origin, error), right) from error
 
 

@@ -120,7 +120,7 @@ POCKET_RACER = RacerRunnerConfig(
         encoder=DriveControlEncoderConfig(),
         diffusion_model=DiffusionModelConfig(
             transformer=RacerTransformerConfig(),
-            scheduler=FlowMatchSchedulerConfig(denoising_timesteps=[1000, 900, 750, 500], warp=False),
+            scheduler=FlowMatchSchedulerConfig(denoising_timesteps=[1000.0, 900.0, 750.0, 500.0], warp=False),
         ),
         decoder=RacerDecoderConfig(),
         height=FRAME_SIZE,
@@ -134,6 +134,6 @@ POCKET_RACER_FAST = derive_config(
     description="The same drive in 2 denoising steps a frame: faster, with fewer bends.",
     pipeline=dict(
         name="pocket-racer-fast",
-        diffusion_model=dict(scheduler=dict(denoising_timesteps=[1000, 750])),
+        diffusion_model=dict(scheduler=dict(denoising_timesteps=[1000.0, 750.0])),
     ),
 )

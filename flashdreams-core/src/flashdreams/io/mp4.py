@@ -1,0 +1,120 @@
+"""MP4 through PyAV: H.264 that plays in a browser, on disk while it is made.
+
+The file is written in fragments of one second, each complete in itself, so that whatever ends the
+process leaves a video that plays. A normal close turns it, in place, into an ordinary file with one
+index, which players seek in at once (FFmpeg's ``hybrid_fragmented``: no second file and no copying).
+"""
+
+from __future__ import annotations
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flashdreams.io.writer import Frames, VideoWriter, open_fresh
+
+if TYPE_CHECKING:
+    import av
+
+MOVFLAGS = "frag_keyframe+empty_moov+default_base_moof+hybrid_fragmented"
+ENCODER_THREADS = "2"  # fixed, since x264 makes other files with other numbers of threads
+
+
+class Mp4Writer(VideoWriter):
+    """H.264 (libx264, yuv420p, BT.709), at constant quality.
+
+    H.264 needs even sizes: an odd height or width repeats its last row or column once.
+    """
+
+    def __init__(self, path: Path, *, fps: float, height: int, width: int, overwrite: bool = False) -> None:
+        super().__init__(path, fps=fps, height=height, width=width)
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        open_fresh(path, overwrite).close()
+        options = {"movflags": MOVFLAGS, "flush_packets": "1"}
+        self._container = av.open(f"file:{path}", "w", format="mp4", options=options)
+        self._stream = self._add_stream()
+        self._reformatter = VideoReformatter()
+
+    def _add_stream(self) -> av.VideoStream:
+        rate = Fraction(self.fps).limit_denominator(1001)
+        options = {"preset": "veryfast", "crf": "18", "threads": ENCODER_THREADS}
+        stream: av.VideoStream = self._container.add_stream("libx264", rate=rate, options=options)
+        stream.height, stream.width = _even(self.height), _even(self.width)
+        stream.pix_fmt = "yuv420p"
+        codec = stream.codec_context
+        codec.gop_size = max(1, round(self.fps))
+        codec.colorspace = codec.color_primaries = codec.color_trc = codec.color_range = 1  # BT.709, limited
+        return stream
+
+    def _write_frame(self, frame: Frames) -> None:
+        import av
+
+        rgb = av.VideoFrame.from_ndarray(_padded(frame), format="rgb24")
+        picture = self._reformatter.reformat(
+            rgb, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        picture.pts = self.frames
+        self._container.mux(self._stream.encode(picture))
+
+    def _finish(self) -> None:
+        try:
+            if self.frames:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+        except OSError:
+            self._salvage()
+            raise
+
+    def _salvage(self) -> None:
+        try:
+            self._container.close()
+        except OSError:
+            pass  # the reason is known already
+        cut_to_whole_fragments(self.path)
+        self.frames = count_frames(self.path)
+
+
+def count_frames(path: Path) -> int:
+    """Frames that an MP4 holds, counted without decoding; 0 where it holds none."""
+    import av
+
+    try:
+        with av.open(f"file:{path}") as container:
+            return sum(packet.size > 0 for packet in container.demux(video=0))
+    except (av.FFmpegError, IndexError):
+        return 0
+
+
+def cut_to_whole_fragments(path: Path) -> None:
+    """Cut off the fragment, or the index, in which writing an MP4 broke off."""
+    if not path.is_file():
+        return
+    with path.open("r+b") as file:
+        size, position, whole = path.stat().st_size, 0, 0
+        while position + 8 <= size:
+            length, kind = struct.unpack(">I4s", file.read(8))
+            if length == 1:  # a 64-bit length follows
+                (length,) = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))
+            position += length
+            if length < 8 or position > size:
+                break
+            if kind in (b"moov", b"mdat"):
+                whole = position
+            file.seek(position)
+        file.truncate(whole)
+
+
+def _even(size: int) -> int:
+    return size + size % 2
+
+
+def _padded(frame: Frames) -> Frames:
+    import numpy as np
+
+    height, width, _ = frame.shape
+    if height % 2 or width % 2:
+        frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return np.ascontiguousarray(frame)

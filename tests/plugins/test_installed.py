@@ -1,0 +1,89 @@
+"""Reading what is installed, from really installed distributions."""
+
+import json
+import sys
+
+import pytest
+
+from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, Declaration, read_installed
+
+POINTS = """
+    [console_scripts]
+    x = y:z
+
+    [flashdreams.runner_configs]
+    my-slug = my_pkg.config:MY_RUNNER [extra]
+
+    [flashdreams.plugins]
+    my-plugin = my_pkg.plugin
+"""
+
+
+@pytest.fixture
+def installed(site, monkeypatch):
+    """Reads what is installed in the folder alone."""
+    monkeypatch.setattr(sys, "path", [str(site.folder)])
+    return read_installed
+
+
+def test_both_groups_are_read(site, installed):
+    site.install("My.Dist", POINTS, version="2.1", summary="What it is.")
+    found = installed()
+    assert found.broken == []
+    assert found.declarations == [
+        Declaration(PLUGIN_GROUP, "my-plugin", "my_pkg.plugin", "What it is.", "My.Dist", "2.1"),
+        Declaration(RUNNER_GROUP, "my-slug", "my_pkg.config:MY_RUNNER", "What it is.", "My.Dist", "2.1"),
+    ]
+
+
+def test_of_two_versions_the_one_on_the_path_first_counts(site, installed, monkeypatch, tmp_path_factory):
+    site.install("dist", POINTS, version="2.0")
+    older = tmp_path_factory.mktemp("older")
+    monkeypatch.setattr(sys, "path", [str(site.folder), str(older)])
+    type(site)(older).install("dist", POINTS.replace("my-", "old-"), version="1.0")
+    assert {(d.name, d.version) for d in installed().declarations} == {
+        ("my-plugin", "2.0"),
+        ("my-slug", "2.0"),
+    }
+
+
+def test_damaged_metadata_is_blamed_and_the_rest_is_read(site, installed):
+    site.install("good", POINTS)
+    site.install("no-equals-sign", "[flashdreams.plugins]\nmy-plugin")
+    site.install("nameless", POINTS).joinpath("METADATA").write_text("Version: 1\n")
+    site.install("no-text").joinpath("entry_points.txt").write_bytes(b"[flashdreams.plugins]\n\xff\xfe = x")
+    found = installed()
+    assert {d.distribution for d in found.declarations} == {"good"}
+    blames = sorted(fault.blame for fault in found.broken)
+    assert len(blames) == 3
+    assert blames[0].startswith("entry_points.txt (no-equals-sign) failed: TypeError")
+    assert "failed: METADATA gives no name" in "".join(blames)
+    assert "UnicodeDecodeError" in "".join(blames)
+
+
+def test_the_environment_variable_registers_slugs(installed):
+    found = installed(" one = a.b:C , two=d:E,")
+    assert [(d.name, d.target, str(d.origin)) for d in found.declarations] == [
+        ("one", "a.b:C", "FLASHDREAMS_RUNNER_CONFIGS"),
+        ("two", "d:E", "FLASHDREAMS_RUNNER_CONFIGS"),
+    ]
+
+
+@pytest.mark.parametrize("pair", ["slug", "slug=module", "=module:NAME"])
+def test_a_malformed_pair_is_blamed(installed, pair):
+    (fault,) = installed(pair).broken
+    assert fault.blame == (
+        f"pair {pair!r} (FLASHDREAMS_RUNNER_CONFIGS) failed: it does not read slug=package.module:NAME"
+    )
+
+
+def test_the_environment_variable_works_without_installation(site):
+    site.module("zoo", "from flashdreams.testing.toy import toy_pipeline_config\n")
+    listed = site.flashdreams("list", "--json", FLASHDREAMS_RUNNER_CONFIGS="my-slug=zoo:RUNNER,nonsense")
+    assert listed.returncode == 0
+    assert {r["slug"]: r["distribution"] for r in json.loads(listed.stdout)["runners"]}["my-slug"] == (
+        "FLASHDREAMS_RUNNER_CONFIGS"
+    )
+    assert listed.stderr == (
+        "pair 'nonsense' (FLASHDREAMS_RUNNER_CONFIGS) failed: it does not read slug=package.module:NAME\n"
+    )
