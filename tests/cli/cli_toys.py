@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from flashdreams.errors import FieldValueError, OutputError
+from flashdreams.errors import FieldValueError, OutputBrokenOffError, OutputError
 from flashdreams.infra.config import InstantiateConfig
 from flashdreams.infra.decoder.config import DecoderConfig
 from flashdreams.infra.diffusion.model.config import DiffusionModelConfig
@@ -64,7 +64,7 @@ class ToyRunnerConfig(RunnerConfig):
 
     prompts: list[str] = field(default_factory=list)
     """What is to be seen."""
-    mode: Literal["report", "fail", "interrupt", "full disk"] = "report"
+    mode: Literal["report", "fail", "interrupt", "no folder", "full disk"] = "report"
     """What the run does."""
     crop: tuple[int, int] = (0, 0)
     """Pixels cut off above and below."""
@@ -96,8 +96,10 @@ class ToyRunner:
                 raise RuntimeError("the model broke")
             case "interrupt":
                 raise KeyboardInterrupt
+            case "no folder":
+                raise OutputError("There is no folder.", "A video needs one.", "Make it.")
             case "full disk":
-                raise OutputError("The disk is full.", "A video needs space.", "Make some.")
+                raise OutputBrokenOffError("The disk is full.", "A video needs space.", "Make some.")
         print(f"{self.config.total_blocks} blocks, seed {self.config.seed}")
 
 

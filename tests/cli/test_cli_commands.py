@@ -75,12 +75,12 @@ def test_help_of_a_slug_imports_neither_torch_nor_numpy(toys_path):
 
 
 def test_python_dash_m_exits_with_the_code(toys_path):
-    arguments = [sys.executable, "-m", "flashdreams", "run", "toy-16px", "--mode", "full disk"]
+    arguments = [sys.executable, "-m", "flashdreams", "run", "toy-16px", "--mode", "no folder"]
     finished = subprocess.run(
         arguments, env=_environment(toys_path), capture_output=True, text=True, check=False
     )
     assert finished.returncode == 2
-    assert finished.stderr == "error: The disk is full.\n       A video needs space.\n       Make some.\n"
+    assert finished.stderr == "error: There is no folder.\n       A video needs one.\n       Make it.\n"
 
 
 def test_a_reader_that_leaves_is_no_traceback(toys_path):

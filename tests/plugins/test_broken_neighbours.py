@@ -83,14 +83,15 @@ def test_list_as_json_has_it_all(neighbours):
 
 
 def test_plugins_names_each_culprit(neighbours):
-    shown = neighbours.flashdreams("plugins", COLUMNS="1000")
+    shown = neighbours.flashdreams("plugins")
     assert shown.returncode == 0
-    text = " ".join(shown.stdout.split())
+    health = [line.removeprefix("  health      ") for line in shown.stdout.splitlines() if "  health" in line]
     for blame in [*PLUGIN_BLAMES, *SLUG_BLAMES]:
-        assert text.count(blame) == 1
-    assert text.count(CLASH) == 2
-    assert "Traceback" not in text
-    assert "dist-simple 6.0, entry points" in shown.stdout
+        assert health.count(blame) == 1
+    assert health.count(CLASH) == 2
+    assert health.count("ok") >= 1
+    assert "Traceback" not in shown.stdout
+    assert "dist-simple 6.0\n  way in      flashdreams.runner_configs\n" in shown.stdout
 
 
 def test_plugins_shows_tracebacks(neighbours):
@@ -108,7 +109,7 @@ def test_plugins_as_json(neighbours):
     assert "scheduler=unipc" in plugins["flashdreams-core"]["components"]
     assert plugins["dist-first"]["slugs"] == ["first-own"]
     assert plugins["dist-first"]["problems"] == [SLUG_BLAMES[0], CLASH]
-    assert plugins["dist-wrong"]["way"] == "plugin wrong"
+    assert (plugins["dist-wrong"]["way"], plugins["dist-wrong"]["name"]) == ("flashdreams.plugins", "wrong")
     assert plugins["dist-absent"]["tracebacks"][0].startswith("Traceback")
 
 

@@ -64,8 +64,19 @@ def test_list_loads_no_slug_of_the_simple_way(site):
     site.module("loud", "print('loaded')")
     listed = site.flashdreams("list")
     assert "my-slug" in listed.stdout
-    assert "loaded" not in listed.stdout
-    assert "loaded" in site.flashdreams("list", "--check").stdout
+    assert listed.stderr == ""
+    assert site.flashdreams("list", "--check").stderr.startswith("loaded\n")
+
+
+@pytest.mark.parametrize("line", [["list"], ["components"], ["plugins"], ["doctor"]])
+def test_what_a_plugin_prints_does_not_spoil_json(site, line):
+    site.install(
+        "dist", "[flashdreams.plugins]\nloud = loud\n[flashdreams.runner_configs]\nmy-slug = loud:RUNNER"
+    )
+    site.module("loud", "print('loaded')")
+    done = site.flashdreams(*line, "--json")
+    assert json.loads(done.stdout)
+    assert "loaded" in done.stderr
 
 
 def test_a_row_is_a_line_where_there_is_no_terminal(site):
@@ -83,6 +94,12 @@ def test_a_table_is_folded_at_the_width_of_a_terminal(site):
     rows = os.read(ours, 1_000_000).decode().splitlines()
     assert "".join(rows).count("Long.") == 50
     assert max(map(len, rows)) <= 90
+
+
+def test_an_empty_list_says_what_to_do(here, capsys, monkeypatch):
+    monkeypatch.setattr(flashdreams.cli.list_, "get_registry", here.registry)
+    assert flashdreams.cli.list_.main([]) == 0
+    assert capsys.readouterr().out == "No slug is installed. Plugins add them: pip install flashdreams-NAME\n"
 
 
 def test_a_plugin_adds_a_command(site):

@@ -77,6 +77,16 @@ def test_a_malformed_pair_is_blamed(installed, pair):
     )
 
 
+def test_the_environment_variable_can_clash(site):
+    site.install("dist", "[flashdreams.runner_configs]\nmy-slug = a:B")
+    shown = site.flashdreams("show", "my-slug", FLASHDREAMS_RUNNER_CONFIGS="my-slug=zoo:RUNNER")
+    assert shown.returncode == 2
+    assert "slug my-slug is claimed by dist 1.0 and by FLASHDREAMS_RUNNER_CONFIGS: none of them has it." in (
+        shown.stderr
+    )
+    assert "Give it another name in FLASHDREAMS_RUNNER_CONFIGS." in shown.stderr
+
+
 def test_the_environment_variable_works_without_installation(site):
     site.module("zoo", "from flashdreams.testing.toy import toy_pipeline_config\n")
     listed = site.flashdreams("list", "--json", FLASHDREAMS_RUNNER_CONFIGS="my-slug=zoo:RUNNER,nonsense")

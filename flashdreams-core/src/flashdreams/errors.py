@@ -8,7 +8,8 @@ Catch :class:`FlashDreamsError` for all of them, or a branch of the tree for one
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 
 class FlashDreamsError(Exception):
@@ -19,6 +20,9 @@ class FlashDreamsError(Exception):
         right: What would have been right.
         next: What to do next.
     """
+
+    exit_code: ClassVar[int] = 2
+    """What the command line exits with."""
 
     def __init__(self, what: str, right: str, next: str) -> None:
         super().__init__(what, right, next)
@@ -129,13 +133,31 @@ class WeightsFileError(WeightsError):
 class WeightsHashError(WeightsError):
     """A weights file whose SHA-256 is not the pinned one."""
 
+    expected: str
+    """The pinned hash, 64 hexadecimal digits."""
+    actual: str
+    """The hash of the file."""
+
 
 class WeightsKeyError(WeightsError):
     """A weights file that lacks tensors, has others, or has them in other shapes."""
 
+    missing: Sequence[str] = ()
+    """Names in the module that the file lacks."""
+    unexpected: Sequence[str] = ()
+    """Names in the file that the module lacks."""
+    misshapen: Sequence[str] = ()
+    """Names whose shapes differ."""
+
 
 class OutputError(FlashDreamsError):
     """The output cannot be written."""
+
+
+class OutputBrokenOffError(OutputError):
+    """The output could not be written to its end; what was written can be used."""
+
+    exit_code = 1
 
 
 class DeviceError(FlashDreamsError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, redirect_stdout
+from typing import TextIO
 
 from flashdreams.cli.console import help_page
 from flashdreams.cli.options import HELP, Option, looks_like_flag, take_options
@@ -44,6 +47,11 @@ def read_arguments(
             f"See `flashdreams {command} --help`.",
         )
     return {name: values[-1] for name, values in taken.items()}
+
+
+def stdout_kept() -> AbstractContextManager[TextIO]:
+    """Keep stdout for what the command prints: what plugins print when they are loaded goes to stderr."""
+    return redirect_stdout(sys.stderr)
 
 
 def _help(command: str, summary: str, options: Sequence[Option], word: str) -> str:

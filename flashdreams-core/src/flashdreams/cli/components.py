@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from flashdreams.cli.arguments import JSON, read_arguments
+from flashdreams.cli.arguments import JSON, read_arguments, stdout_kept
 from flashdreams.cli.table import table
 from flashdreams.plugins.entries import ComponentEntry
 from flashdreams.plugins.registry import get_registry
@@ -19,7 +19,8 @@ def main(argv: list[str]) -> int:
     arguments = read_arguments(argv, "components", SUMMARY, (JSON,), word="KIND")
     if arguments is None:
         return 0
-    components = get_registry().components(arguments.get("KIND"))
+    with stdout_kept():
+        components = get_registry().components(arguments.get("KIND"))
     if JSON.name in arguments:
         print(json.dumps([_component(component) for component in components], indent=2))
     else:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from flashdreams.cli.arguments import JSON, read_arguments
+from flashdreams.cli.arguments import JSON, read_arguments, stdout_kept
 from flashdreams.cli.console import columns
 
 SUMMARY = "Look at this machine: versions, devices, disk, and which slugs can run here."
@@ -19,7 +19,8 @@ def main(argv: list[str]) -> int:
         return 0
     from flashdreams.cli.probes import PROBES
 
-    findings = {title: _ask(probe) for title, probe in PROBES.items()}
+    with stdout_kept():
+        findings = {title: _ask(probe) for title, probe in PROBES.items()}
     if JSON.name in arguments:
         print(json.dumps(findings, indent=2))
     else:

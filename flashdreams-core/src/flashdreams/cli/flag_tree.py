@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from flashdreams.infra.config_fields import FieldInfo, config_fields, is_config, is_config_class
+from flashdreams.infra.config_types import type_members
 
 _FIXED = frozenset({("runner_name",)})
 
@@ -31,7 +31,9 @@ class Flag:
     @property
     def is_part(self) -> bool:
         """Whether the field holds a config: a component, which is swapped as a whole by name."""
-        return is_config(self.value) or any(is_config_class(member) for member in members(self.info.type))
+        return is_config(self.value) or any(
+            is_config_class(member) for member in type_members(self.info.type)
+        )
 
     @property
     def is_empty(self) -> bool:
@@ -84,8 +86,3 @@ def flag_tree(config: Any, doc: str = "", path: tuple[str, ...] = ()) -> Group:
 def flag_text(path: tuple[str, ...]) -> str:
     """The flag of the field at ``path``."""
     return "--" + ".".join(path).replace("_", "-")
-
-
-def members(type: Any) -> tuple[Any, ...]:
-    """The types of which a value may have any: those of a union, or the type alone."""
-    return get_args(type) if get_origin(type) in (Union, UnionType) else (type,)

@@ -20,7 +20,7 @@ import tyro
 from flashdreams.cli.console import readable_width, uses_colour
 from flashdreams.cli.flag_tree import Flag, Group, flag_tree
 from flashdreams.cli.line import tidy_line
-from flashdreams.cli.options import Option
+from flashdreams.cli.options import HELP, Option
 from flashdreams.cli.values import option_spec, part_spec, value_spec
 from flashdreams.errors import UsageError
 from flashdreams.infra.config_types import same
@@ -57,7 +57,7 @@ def parse_flags(config: ConfigT, argv: Sequence[str], prog: str, options: Sequen
 def flags_help(config: Any, prog: str, options: Sequence[Option] = ()) -> str:
     """The help of every flag of ``config``, headed by the ``options`` of the command itself."""
     group = flag_tree(config)
-    about = getattr(config, "description", "") or inspect.getdoc(type(config)) or ""
+    about = getattr(config, "description", "") or _class_doc(type(config))
     return _call_tyro(_mirror(group, prog, options), ["--help"], prog, about)[1].rstrip()
 
 
@@ -92,21 +92,35 @@ def _call_tyro(mirror: type, line: list[str], prog: str, about: str) -> tuple[An
 
 def _mirror(group: Group, prog: str, options: Sequence[Option] = ()) -> type:
     fields = [_option_field(option) for option in options]
-    for flag in group.flags:
+    taken = {option.name for option in (HELP, *options)}
+    for flag in (flag for flag in group.flags if flag.text not in taken):
         fields.append(_part_field(flag) if flag.is_part else _value_field(flag, prog))
         if flag.info.name in group.groups:
             fields.append(_nested_field(flag, _mirror(group.groups[flag.info.name], prog)))
     cls = type(group.config)
-    namespace = {"__doc__": inspect.getdoc(cls) or ""}
+    namespace = {"__doc__": _class_doc(cls)}
     return dataclasses.make_dataclass(
         cls.__name__, fields, namespace=namespace, kw_only=True, eq=False, repr=False
     )
 
 
+def _class_doc(cls: type) -> str:
+    doc = inspect.getdoc(cls) or ""
+    return (
+        "" if doc.startswith(f"{cls.__name__}(") else doc
+    )  # a dataclass without one documents its arguments
+
+
 def _value_field(flag: Flag, prog: str) -> _Field:
-    hint = f"(fixed: {flag.value})" if flag.is_fixed else None
-    about = tyro.conf.arg(help=flag.info.doc, help_behavior_hint=hint)
+    if flag.is_fixed:
+        about = tyro.conf.arg(help=flag.info.doc, help_behavior_hint=f"(fixed: {flag.value})")
+    else:
+        about = tyro.conf.arg(help=flag.info.doc, help_behavior_hint=_default_hint)
     return _field(flag.info.name, Annotated[object, value_spec(flag, prog), about], flag.value)
+
+
+def _default_hint(default: str) -> str:
+    return f"(default: {default})" if default else "(default: empty)"
 
 
 def _part_field(flag: Flag) -> _Field:
@@ -142,6 +156,7 @@ def _changes(mirror: Any, group: Group) -> dict[str, Any]:
         name: _changes(getattr(mirror, name), nested) for name, nested in group.groups.items()
     }
     for flag in group.flags:
-        if not flag.is_part and not same(getattr(mirror, flag.info.name), flag.value):
-            changes[flag.info.name] = getattr(mirror, flag.info.name)
+        value = getattr(mirror, flag.info.name, flag.value)
+        if not flag.is_part and not same(value, flag.value):
+            changes[flag.info.name] = value
     return changes

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from flashdreams.cli.arguments import JSON, read_arguments
+from flashdreams.cli.arguments import JSON, read_arguments, stdout_kept
 from flashdreams.cli.options import Option
 from flashdreams.cli.table import table
 from flashdreams.plugins.blame import BrokenPlugin
@@ -25,9 +25,10 @@ def main(argv: list[str]) -> int:
     if arguments is None:
         return 0
     registry = get_registry()
-    runners, faults = registry.runners(), registry.broken()
-    if CHECK.name in arguments:
-        faults += registry.check(runners)
+    with stdout_kept():
+        runners, faults = registry.runners(), registry.broken()
+        if CHECK.name in arguments:
+            faults += registry.check(runners)
     print(_json(runners, faults, registry) if JSON.name in arguments else _text(runners))
     blames = [fault.blame for fault in faults] + [clash.blame for clash in registry.clashes()]
     for blame in blames:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 
 from flashdreams.cli.console import help_page, print_error
 from flashdreams.errors import FlashDreamsError
 
-COMMANDS = {name: f"flashdreams.cli.{name}" for name in ("run", "show", "components", "plugins", "doctor")}
-COMMANDS = {"list": "flashdreams.cli.list_", **COMMANDS}
+COMMANDS = {
+    "list": "flashdreams.cli.list_",
+    "run": "flashdreams.cli.run",
+    "show": "flashdreams.cli.show",
+    "components": "flashdreams.cli.components",
+    "plugins": "flashdreams.cli.plugins",
+    "doctor": "flashdreams.cli.doctor",
+}
 """Core's own commands, and the module of each: its ``SUMMARY`` in one line, and ``main(argv) -> int``."""
 
-FAILED, MISTAKEN, INTERRUPTED, UNREAD = 1, 2, 130, 141
-"""Exit codes beside 0: the run failed, the user can put it right, Ctrl-C, nobody reads the output."""
+FAILED, INTERRUPTED, UNREAD = 1, 130, 141
+"""Exit codes beside 0 and those of errors: it failed, Ctrl-C, nobody reads the output."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except FlashDreamsError as error:
         print_error(error)
-        return MISTAKEN
+        return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -46,7 +52,9 @@ def main_run(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_help())
+        from flashdreams.plugins.registry import get_registry
+
+        print(overview((entry.name, entry.summary) for entry in get_registry().commands()))
         return 0
     if words[0] in ("-V", "--version"):
         from flashdreams import __version__
@@ -65,11 +73,9 @@ def _command(name: str) -> Callable[[list[str]], int]:
     return get_registry().command(name)
 
 
-def _help() -> str:
-    from flashdreams.plugins.registry import get_registry
-
+def overview(added: Iterable[tuple[str, str]]) -> str:
+    """The help of the whole, with the commands that plugins ``added``: name and summary each."""
     own = [(name, import_module(module).SUMMARY) for name, module in COMMANDS.items()]
-    added = [(entry.name, entry.summary) for entry in get_registry().commands()]
     options = [("-h, --help", "Show this and exit."), ("-V, --version", "Show the version and exit.")]
     return help_page(
         "flashdreams COMMAND ...",

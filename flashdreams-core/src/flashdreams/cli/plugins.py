@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 
-from flashdreams.cli.arguments import JSON, read_arguments
-from flashdreams.cli.console import columns
+from flashdreams.cli.arguments import JSON, read_arguments, stdout_kept
 from flashdreams.cli.options import Option
 from flashdreams.plugins.registry import get_registry
 from flashdreams.plugins.report import PluginReport, report
@@ -21,7 +20,8 @@ def main(argv: list[str]) -> int:
     arguments = read_arguments(argv, "plugins", SUMMARY, (JSON, TRACEBACKS))
     if arguments is None:
         return 0
-    reports = report(get_registry())
+    with stdout_kept():
+        reports = report(get_registry())
     if JSON.name in arguments:
         print(json.dumps([_json(plugin) for plugin in reports], indent=2))
     else:
@@ -46,9 +46,10 @@ def _json(plugin: PluginReport) -> dict[str, object]:
 
 def _text(plugin: PluginReport, tracebacks: bool) -> str:
     listed = {"slugs": plugin.slugs, "components": plugin.components, "commands": plugin.commands}
-    rows = [(title, ", ".join(names)) for title, names in listed.items() if names]
+    rows = [("plugin", plugin.origin.plugin), ("way in", plugin.way)]
+    rows += [(title, ", ".join(names)) for title, names in listed.items()]
     rows += [("health", problem) for problem in plugin.problems or ["ok"]]
-    blocks = [f"{plugin.origin}, {plugin.way}", columns(rows)]
+    blocks = [str(plugin.origin), *(f"  {title:12}{text}" for title, text in rows if text)]
     if tracebacks:
         blocks += [textwrap.indent(fault.traceback.rstrip(), "    ") for fault in plugin.faults]
     return "\n".join(blocks)

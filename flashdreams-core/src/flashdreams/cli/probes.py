@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from flashdreams.infra.device import available_devices
 from flashdreams.plugins.needs import missing
 from flashdreams.plugins.registry import get_registry
 
@@ -52,17 +53,20 @@ def _version(package: str) -> str:
 
 
 def devices() -> dict[str, str]:
-    """The devices that torch can compute on."""
+    """The devices that torch can compute on, the fastest first."""
+    return {name: _device(name) for name in available_devices()}
+
+
+def _device(name: str) -> str:
     import torch
 
-    found = {"cpu": f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"}
-    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        gpu = torch.cuda.get_device_properties(index)
-        memory = f"{gpu.total_memory / _GIB:.1f} GiB"
-        found[f"cuda:{index}"] = f"{gpu.name}, {memory}, compute capability {gpu.major}.{gpu.minor}"
-    if torch.backends.mps.is_available():
-        found["mps"] = "Apple GPU"
-    return found
+    if name == "cpu":
+        return f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    if not name.startswith("cuda"):
+        return "Apple GPU"
+    gpu = torch.cuda.get_device_properties(name)
+    memory = f"{gpu.total_memory / _GIB:.1f} GiB"
+    return f"{gpu.name}, {memory}, compute capability {gpu.major}.{gpu.minor}"
 
 
 def dtypes() -> dict[str, str]:
@@ -74,7 +78,7 @@ def dtypes() -> dict[str, str]:
 
 
 def _kinds() -> list[str]:
-    return list(dict.fromkeys(name.partition(":")[0] for name in devices()))
+    return list(dict.fromkeys(name.partition(":")[0] for name in available_devices()))
 
 
 def _multiplies(device: str, dtype: str) -> bool:

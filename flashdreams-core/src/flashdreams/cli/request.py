@@ -36,6 +36,8 @@ class Request:
     """With the file and the components of the line. Not validated yet: the flags may complete it."""
     flags: list[str]
     """What is left of the line."""
+    file: dict[str, Any]
+    """All that the file holds; nothing where there is none."""
 
 
 def read_request(
@@ -62,7 +64,7 @@ def read_request(
     base = registry.runner_config(slug)
     start = _apply_file(base, tree, path, registry)
     draft, flags = take_swaps(start, taken.get(USE.name, []), words, registry)
-    return Request(slug, base, draft, flags)
+    return Request(slug, base, draft, flags, tree)
 
 
 def open_registry() -> Registry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from flashdreams.cli.by_name import namer
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     registry = open_registry()
     asks_help = HELP.name in taken
     if asks_help and not rest and CONFIG.name not in taken:
-        print(_overview(runnable(registry)))
+        print(overview(runnable(registry)))
         return 0
     form = _form(taken.get(_FORMAT.name, ["tree"])[-1])
     request = read_request(taken, rest, _COMMAND, registry)
@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _overview(slugs: list[tuple[str, str]]) -> str:
+def overview(slugs: Iterable[tuple[str, str]]) -> str:
+    """The help without a slug, with the ``slugs`` that there are: slug and summary each."""
     options = [(option.invocation, option.help) for option in (*_OPTIONS, HELP)]
     flags = [("--FIELD VALUE", f"Any field of the config. See them all with: {_COMMAND} SLUG --help")]
     sections = [("slugs", slugs), ("options", options), ("flags", flags)]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from flashdreams.cli.by_name import finder
 from flashdreams.cli.flag_tree import Flag, flag_tree
+from flashdreams.cli.options import looks_like_flag
 from flashdreams.errors import (
     FieldTypeError,
     UnknownFieldError,
@@ -56,20 +57,22 @@ def take_swaps(
 
 def _take_part_flags(draft: Any, words: list[str], registry: Registry) -> list[str]:
     left: list[str] = []
+    parts = _parts(draft)
     while words:
         word = words.pop(0)
         text, equals, name = word.partition("=")
-        part = next((flag for flag in _parts(draft) if flag.text == text.replace("_", "-")), None)
+        part = next((part for part in parts if part.text == text.replace("_", "-")), None)
         if part is None:
             left.append(word)
             continue
-        if not equals and (not words or words[0].startswith("--")):
+        if not equals and (not words or looks_like_flag(words[0])):
             raise UsageError(
                 f"{part.text} names no component.",
                 f"It reads {part.text} NAME.",
                 "See the names with: flashdreams components",
             )
         _swap(draft, part, name if equals else words.pop(0), registry)
+        parts = _parts(draft)
     return left
 
 

@@ -12,10 +12,10 @@ from tyro.constructors import (
     UnsupportedTypeAnnotationError,
 )
 
-from flashdreams.cli.flag_tree import Flag, members
+from flashdreams.cli.flag_tree import Flag
 from flashdreams.cli.options import Option
 from flashdreams.errors import ConfigError, FieldTypeError, UsageError, nearest
-from flashdreams.infra.config_types import describe
+from flashdreams.infra.config_types import describe, type_members
 
 
 def value_spec(flag: Flag, prog: str) -> PrimitiveConstructorSpec[Any]:
@@ -26,13 +26,13 @@ def value_spec(flag: Flag, prog: str) -> PrimitiveConstructorSpec[Any]:
         metavar=native.metavar if native else "FILE-ONLY",
         instance_from_str=lambda words: _read(words, flag, native, prog),
         is_instance=lambda value: True,
-        str_from_instance=_words,
+        str_from_instance=as_words,
     )
 
 
 def part_spec(flag: Flag) -> PrimitiveConstructorSpec[Any]:
     """How tyro shows a component; it is swapped before tyro sees the line."""
-    optional = type(None) in members(flag.info.type)
+    optional = type(None) in type_members(flag.info.type)
     return _shown_only("{None}|NAME" if optional else "NAME")
 
 
@@ -43,8 +43,17 @@ def option_spec(option: Option) -> PrimitiveConstructorSpec[Any]:
 
 def accepts_bool(flag: Flag) -> bool:
     """Whether True and False are values of the flag."""
-    options = [option for member in members(flag.info.type) for option in (member, *_literals(member))]
+    options = [option for member in type_members(flag.info.type) for option in (member, *_literals(member))]
     return any(option is bool or isinstance(option, bool) for option in options)
+
+
+def as_words(value: Any) -> list[str]:
+    """A value as the words that stand for it behind its flag."""
+    if isinstance(value, dict):
+        return [word for pair in value.items() for item in pair for word in as_words(item)]
+    if isinstance(value, list | tuple):
+        return [word for item in value for word in as_words(item)]
+    return [str(value)]
 
 
 def _shown_only(metavar: str) -> PrimitiveConstructorSpec[Any]:
@@ -93,9 +102,9 @@ def _from_words(words: list[str], spec: PrimitiveConstructorSpec[Any]) -> Any:
 
 
 def _bad_value(words: list[str], flag: Flag, prog: str) -> FieldTypeError:
-    options = [str(option) for member in members(flag.info.type) for option in _literals(member)]
+    options = [str(option) for member in type_members(flag.info.type) for option in _literals(member)]
     match = nearest(words[0], options) if len(words) == 1 else None
-    example = shlex.join(_words(flag.value)) if flag.value not in (None, "") else ""
+    example = shlex.join(as_words(flag.value)) if flag.value not in (None, "") else ""
     return FieldTypeError(
         f"{flag.text} is {_as_given(words)}.",
         f"It takes {describe(flag.info.type)}." + (f" Did you mean {match}?" if match else ""),
@@ -111,11 +120,3 @@ def _as_given(words: list[str]) -> str:
 
 def _literals(type: Any) -> tuple[Any, ...]:
     return get_args(type) if get_origin(type) is Literal else ()
-
-
-def _words(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [word for pair in value.items() for item in pair for word in _words(item)]
-    if isinstance(value, list | tuple):
-        return [word for item in value for word in _words(item)]
-    return [str(value)]

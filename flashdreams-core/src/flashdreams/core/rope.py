@@ -66,9 +66,9 @@ def rope_angles(
     axes = zip((frames, rows, columns), split, strict=True)
     time, down, across = (_turns(positions, channels, theta) for positions, channels in axes)
     parts = [
-        time.unflatten(0, (-1, 1, 1)).expand(*grid, -1),
-        down.unflatten(0, (1, -1, 1)).expand(*grid, -1),
-        across.unflatten(0, (1, 1, -1)).expand(*grid, -1),
+        torch.unflatten(time, 0, (-1, 1, 1)).expand(*grid, -1),
+        torch.unflatten(down, 0, (1, -1, 1)).expand(*grid, -1),
+        torch.unflatten(across, 0, (1, 1, -1)).expand(*grid, -1),
     ]
     left_over = (head_dim - sum(split)) // 2
     if left_over:

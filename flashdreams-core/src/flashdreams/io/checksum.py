@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -14,3 +16,8 @@ def sha256_of(path: str | Path) -> str:
     """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashes_of(names: Iterable[str | Path]) -> dict[str, str]:
+    """SHA-256 of each name that is a file; other names are left out."""
+    return {str(name): sha256_of(name) for name in names if name and os.path.isfile(name)}

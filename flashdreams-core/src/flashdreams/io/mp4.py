@@ -8,6 +8,7 @@ index, which players seek in at once (FFmpeg's ``hybrid_fragmented``: no second 
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,10 +52,11 @@ class Mp4Writer(VideoWriter):
 
     def _write_frame(self, frame: Frames) -> None:
         import av
+        from av.video.reformatter import ColorRange, Colorspace
 
         rgb = av.VideoFrame.from_ndarray(_padded(frame), format="rgb24")
         picture = self._reformatter.reformat(
-            rgb, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            rgb, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
         picture.pts = self.frames
         self._container.mux(self._stream.encode(picture))
@@ -69,10 +71,8 @@ class Mp4Writer(VideoWriter):
             raise
 
     def _salvage(self) -> None:
-        try:
+        with suppress(OSError):  # the reason is known already
             self._container.close()
-        except OSError:
-            pass  # the reason is known already
         cut_to_whole_fragments(self.path)
         self.frames = count_frames(self.path)
 

@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Frames: TypeAlias = NDArray[np.uint8]
-    """Pixels on the host, uint8 ``[T, H, W, 3]`` unless another shape is stated."""
-
 Array: TypeAlias = "NDArray[Any]"
+Frames: TypeAlias = "NDArray[np.uint8]"
+"""Pixels on the host, uint8 ``[T, H, W, 3]`` unless another shape is stated."""
 
 
 class Writer(ABC):

@@ -17,6 +17,7 @@ from flashdreams.errors import (
 from flashdreams.plugins.blame import BrokenPlugin
 from flashdreams.plugins.catalogue import Known, catalogue
 from flashdreams.plugins.entries import Clash
+from flashdreams.plugins.installed import RUNNER_VARIABLE
 
 _TRACEBACK = "See the traceback with: flashdreams plugins -v"
 
@@ -78,7 +79,9 @@ def unknown_command(name: str, names: Collection[str]) -> UnknownCommandError:
 def claimed(clash: Clash, error: type[PluginError]) -> PluginError:
     """Several plugins claim this name."""
     claimants = sorted({origin.distribution for origin in clash.claimants})
-    if len(claimants) > 1:
+    if RUNNER_VARIABLE in claimants:
+        next_step = f"Give it another name in {RUNNER_VARIABLE}."
+    elif len(claimants) > 1:
         next_step = "Uninstall all but one of them: pip uninstall " + " ".join(claimants)
     else:
         next_step = f"Ask the authors of {claimants[0]} to register it once."

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from flashdreams.plugins.blame import BrokenPlugin, Origin
 from flashdreams.plugins.entries import Clash
-from flashdreams.plugins.installed import RUNNER_VARIABLE
+from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, RUNNER_VARIABLE
 from flashdreams.plugins.registry import Registry
 
 
@@ -28,10 +28,10 @@ class PluginReport:
 
     @property
     def way(self) -> str:
-        """How it registers what it adds."""
-        if self.origin.plugin:
-            return f"plugin {self.origin.plugin}"
-        return "environment variable" if self.origin.distribution == RUNNER_VARIABLE else "entry points"
+        """How it registers what it adds: a group of entry points, or the environment."""
+        if self.origin.distribution == RUNNER_VARIABLE:
+            return "environment variable"
+        return PLUGIN_GROUP if self.origin.plugin else RUNNER_GROUP
 
     @property
     def problems(self) -> list[str]:

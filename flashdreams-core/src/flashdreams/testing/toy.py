@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from flashdreams.core.attention import attention
@@ -162,13 +163,13 @@ class ToyTransformer(Transformer):
         past = cache.past
         if past is None:
             raise TypeError("ToyTransformer needs the cache that it allocated.")
-        batch, _, frames, height, width = latents.shape
-        tokens = self.embed(latents.permute(0, 2, 3, 4, 1).reshape(batch, frames * height * width, -1))
+        frames, height, width = latents.shape[2:]
+        tokens = self.embed(rearrange(latents, "b c t h w -> b (t h w) c"))
         tokens = tokens + self._condition(timestep, cache.context, control, tokens).unsqueeze(1)
         for layer, block in enumerate(self.blocks):
             tokens = block(tokens, self._attend_to(past, layer, height, width))
-        flow: Tensor = self.head(tokens).view(batch, frames, height, width, -1)
-        return flow.permute(0, 4, 1, 2, 3).contiguous()
+        flow = self.head(tokens)
+        return rearrange(flow, "b (t h w) c -> b c t h w", t=frames, h=height, w=width).contiguous()
 
     def _attend_to(self, past: KVCache, layer: int, height: int, width: int) -> Attend:
         """Attention over what the cache holds, the current chunk written first."""
@@ -224,8 +225,9 @@ class ToyDecoder(StreamingDecoder):
         """Decode a chunk; the state is the last latent frame, ``[B, C, 1, H, W]``."""
         last = latents[:, :, :1] if state is None else state
         frames = self.mix(torch.cat([last, latents], dim=2))
-        pixels = F.pixel_shuffle(frames.transpose(1, 2), self.config.spatial_compression)
-        return torch.tanh(pixels).transpose(1, 2).contiguous(), latents[:, :, -1:].clone()
+        scale = self.config.spatial_compression
+        pixels = rearrange(frames, "b (c p q) t h w -> b c t (h p) (w q)", p=scale, q=scale)
+        return torch.tanh(pixels), latents[:, :, -1:].clone()
 
 
 def toy_pipeline_config() -> StreamInferencePipelineConfig:

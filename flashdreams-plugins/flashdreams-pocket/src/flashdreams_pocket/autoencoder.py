@@ -27,6 +27,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`[N, width, h, w]` to the same shape."""
         return x + self.second(F.silu(self.first(F.silu(x))))
 
 
@@ -64,6 +65,7 @@ class FrameEncoder(nn.Module):
         return self.layers(pixels)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Standardised latents."""
         return (self.raw(pixels) - self.mean) / self.std
 
 
@@ -88,4 +90,5 @@ class FrameDecoder(nn.Module):
         )
 
     def forward(self, latents: Tensor) -> Tensor:
+        """Pixels, not clamped."""
         return self.layers(latents)

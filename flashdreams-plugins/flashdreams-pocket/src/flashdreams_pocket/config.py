@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from flashdreams.errors import FieldValueError
@@ -96,20 +95,9 @@ class RacerRunnerConfig(RunnerConfig):
     first_frame: str = "straight"
     """Image file, or name of a shipped start clip."""
     scale: int = 6
-    """Whole number by which the output is enlarged, each pixel becoming a crisp square."""
-    output_dir: Path = Path("outputs")
     threads: int | None = 1
     total_blocks: int = 167
     fps: float = FRAMES_PER_SECOND
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1 <= self.scale <= 32:
-            raise FieldValueError(
-                f"scale is {self.scale}.",
-                f"A frame of {FRAME_SIZE} x {FRAME_SIZE} is enlarged 1 to 32 times.",
-                "Set --scale to 6, for instance.",
-            )
 
 
 POCKET_RACER = RacerRunnerConfig(

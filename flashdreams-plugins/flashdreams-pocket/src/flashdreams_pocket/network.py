@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from flashdreams.core.rope import Split, apply_rope, rope_angles
+
 PATCH = 2
 GRID = 4  # tokens in the height and in the width of a frame
 FRAME_TOKENS = GRID * GRID
@@ -83,7 +85,9 @@ class RacerDiT(nn.Module):
         """
         frames = latents.shape[2]
         x = self.embed(_patches(torch.cat([latents, previous], dim=1)))  # [B, T * 16, width]
-        rotation = rope_rotation(positions, self.head_dim, x.dtype)
+        rotation = rope_angles(
+            positions, GRID, GRID, head_dim=self.head_dim, split=_axes(self.head_dim), theta=ROPE_THETA
+        )
         condition = self.time(_time_features(timesteps, x.dtype))
         condition = F.silu(condition + self.control(_control_features(controls)))
         modulation = rearrange(self.modulation(condition), "b t (m d) -> m b t 1 d", m=6)
@@ -114,50 +118,26 @@ class Block(nn.Module):
         self.key_gain = nn.Parameter(torch.ones(width // heads))
         self.offset = nn.Parameter(torch.zeros(6, width))
 
-    def forward(self, x: Tensor, modulation: Tensor, rotation: Tensor, layer: int, attend: Attend) -> Tensor:
+    def forward(
+        self, x: Tensor, modulation: Tensor, rotation: tuple[Tensor, Tensor], layer: int, attend: Attend
+    ) -> Tensor:
+        """Tokens `[B, T * 16, width]` under modulation `[6, B, T, 1, width]`, to the same shape."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation + self.offset[:, None, None, None]
         qkv = self.qkv(_modulated(x, scale1, shift1))
         q, k, v = rearrange(qkv, "b l (three h d) -> three b l h d", three=3, h=self.heads)
-        q = rotate(F.rms_norm(q, q.shape[-1:]) * self.query_gain, rotation)
-        k = rotate(F.rms_norm(k, k.shape[-1:]) * self.key_gain, rotation)
+        q = apply_rope(F.rms_norm(q, q.shape[-1:]) * self.query_gain, *rotation)
+        k = apply_rope(F.rms_norm(k, k.shape[-1:]) * self.key_gain, *rotation)
         attended = attend(layer, q.to(v.dtype), k.to(v.dtype), v)
         x = x + _per_frame(self.out(attended.flatten(2)), gate1)
         hidden = F.relu(self.up(_modulated(x, scale2, shift2))).square()
         return x + _per_frame(self.down(hidden), gate2)
 
 
-def rope_rotation(positions: Tensor, head_dim: int, dtype: torch.dtype) -> Tensor:
-    """Cosines and sines of every token's angles, `[2, T * 16, 1, head_dim / 2]`.
-
-    Pairs (2i, 2i + 1) of a head rotate together: the first quarter by the frame number, the
-    rest half by the row and half by the column. Angles are made in float64.
-    """
-    quarter = head_dim // 8
-    across = (head_dim // 2 - quarter) // 2
-    grid = torch.arange(GRID, dtype=torch.float64, device=positions.device)
-    time = positions.double()[:, None] * _frequencies(quarter, positions.device)
-    space = grid[:, None] * _frequencies(across, positions.device)
-    frames = len(positions)
-    angles = torch.cat(
-        [
-            time[:, None, None].expand(frames, GRID, GRID, quarter),
-            space[None, :, None].expand(frames, GRID, GRID, across),
-            space[None, None].expand(frames, GRID, GRID, across),
-        ],
-        dim=-1,
-    ).flatten(0, 2)[:, None]
-    return torch.stack([angles.cos(), angles.sin()]).to(dtype)
-
-
-def _frequencies(count: int, device: torch.device) -> Tensor:
-    return ROPE_THETA ** -(torch.arange(count, dtype=torch.float64, device=device) / count)
-
-
-def rotate(x: Tensor, rotation: Tensor) -> Tensor:
-    """Rotates the pairs of `[B, L, heads, head_dim]` by the angles of `rope_rotation`."""
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = rotation
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+def _axes(head_dim: int) -> Split:
+    """Channels that turn with time (a quarter), height and width (half of the rest each)."""
+    time = head_dim // 8 * 2
+    space = (head_dim - time) // 4 * 2
+    return time, space, space
 
 
 def _patches(latents: Tensor) -> Tensor:

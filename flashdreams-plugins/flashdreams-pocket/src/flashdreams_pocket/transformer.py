@@ -60,6 +60,7 @@ class RacerTransformer(Transformer):
     def begin_rollout(self, cache: TransformerCache, context: Any) -> None:
         """Let the model see the frames that the dream starts from."""
         super().begin_rollout(cache, context)
+        _racer(cache).previous.zero_()
         latents, controls = cache.context["latents"], cache.context["controls"]
         for index in range(latents.shape[2]):
             self.begin_chunk(cache, index)

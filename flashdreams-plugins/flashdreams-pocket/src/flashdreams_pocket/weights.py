@@ -55,7 +55,7 @@ def load_state(path: Path, part: str) -> dict[str, Tensor]:
     prefix = f"{part}."
     state: dict[str, Tensor] = {}
     with safe_open(path, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith(prefix)]
+        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
         for name in names:
             if name.endswith(SCALE):
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flashdreams.errors import FieldValueError
 from flashdreams.infra.config import InstantiateConfig
@@ -37,6 +37,12 @@ class RunnerConfig(InstantiateConfig):
     """Seed of the noise; the same seed makes the same video."""
     fps: float = 16.0
     """Pixel frames per second of the output."""
+    scale: int = 1
+    """Whole number by which the output is enlarged, each pixel becoming a crisp square."""
+    threads: int | None = None
+    """CPU threads to compute with; None leaves the number to torch."""
+    progress: Literal["auto", "bar", "lines", "off"] = "auto"
+    """How progress is shown on stderr; "auto" shows a bar on a terminal and lines elsewhere."""
 
     def __post_init__(self) -> None:
         if self.total_blocks < 1:
@@ -45,11 +51,18 @@ class RunnerConfig(InstantiateConfig):
                 "A video has at least one chunk.",
                 "Set --total-blocks to 1 or more.",
             )
-        if not self.fps > 0:
+        if not 0 < self.fps < float("inf"):
             raise FieldValueError(
                 f"fps is {self.fps}.",
                 "A video shows more than 0 pixel frames per second.",
                 "Set --fps to 16, for instance.",
+            )
+        if self.scale < 1 or (self.threads is not None and self.threads < 1):
+            name = "scale" if self.scale < 1 else "threads"
+            raise FieldValueError(
+                f"{name} is {getattr(self, name)}.",
+                f"{name} is a whole number, 1 or more.",
+                f"Set --{name} to 1, for instance.",
             )
         if not 0 <= self.seed < 2**63:
             raise FieldValueError(

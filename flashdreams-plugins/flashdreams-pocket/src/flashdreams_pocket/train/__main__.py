@@ -7,6 +7,7 @@ from pathlib import Path
 
 
 def main() -> None:
+    """Reads the command line and runs one stage."""
     parser = argparse.ArgumentParser(prog="python -m flashdreams_pocket.train")
     parser.add_argument("--run", type=Path, default=Path("pocket-run"), help="data and checkpoints")
     stages = parser.add_subparsers(dest="stage", required=True)

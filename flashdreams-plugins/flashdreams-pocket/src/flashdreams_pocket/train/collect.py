@@ -66,6 +66,7 @@ def _shorten(out: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
 
 
 def write_shard(folder: Path, index: int, episodes: int = SHARD_EPISODES) -> Path:
+    """Drives the episodes of one shard, unless it is there already; returns its folder."""
     target = folder / f"shard_{index:04d}"
     if target.exists():
         return target
@@ -94,4 +95,5 @@ def collect(folder: Path, shards: int, seconds: float, processes: int = 2) -> No
 
 
 def shard_paths(folder: Path) -> list[Path]:
+    """Finished shards in order."""
     return sorted(folder.glob("shard_*"))

@@ -68,6 +68,7 @@ class NetworkDreamer:
 
     @torch.no_grad()
     def start(self, clips: np.ndarray, actions: np.ndarray, seed: int = 0) -> None:
+        """See `Dreamer`."""
         self.generator = torch.Generator().manual_seed(seed)
         self.past: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.dit.blocks]
         self.position = 0
@@ -80,10 +81,11 @@ class NetworkDreamer:
 
     @torch.no_grad()
     def step(self, actions: np.ndarray) -> np.ndarray:
+        """See `Dreamer`."""
         controls = _controls(actions)
         clean = self.previous
         for timestep in self.timesteps:
-            level, noise = timestep / 1000, torch.empty_like(clean).normal_(generator=self.generator)
+            level, noise = timestep / 1000, torch.randn(clean.shape, generator=self.generator)
             noisy = (1 - level) * clean + level * noise
             clean = self._predict(noisy, timestep, controls, keep=False)
         self._commit(clean, controls)

@@ -25,6 +25,7 @@ class Drift:
         self.value = rng.normal() * std
 
     def __call__(self) -> float:
+        """The next value."""
         kick = self.std * math.sqrt(1 - self.keep**2) * self.rng.normal()
         self.value = self.keep * self.value + kick
         return self.value
@@ -43,6 +44,7 @@ class Follower:
         self.offset = Drift(rng, rng.uniform(0.0, 4.0), 40.0)
 
     def __call__(self, world: World, frame: np.ndarray) -> np.ndarray:
+        """Steer, gas and brake."""
         track, index = world.track, nearest_tile(world)
         x, y, beta = track[(index + self.tiles) % len(track)]
         offset = self.offset()
@@ -68,6 +70,7 @@ class Keys:
         self.action = np.zeros(3)
 
     def __call__(self, world: World, frame: np.ndarray) -> np.ndarray:
+        """Steer, gas and brake."""
         steer, gas, brake = self.inner(world, frame)
         if self.held <= 0:
             side = np.sign(steer) * (abs(steer) > self.threshold)
@@ -87,6 +90,7 @@ class Careless:
         self.left = int(rng.integers(20, 60))
 
     def __call__(self, world: World, frame: np.ndarray) -> np.ndarray:
+        """Steer, gas and brake."""
         if self.left == 0:
             mad = self.current is self.sane
             self.current = self.nonsense() if mad else self.sane
@@ -103,6 +107,7 @@ class Random:
         self.left, self.action = 0, np.zeros(3)
 
     def __call__(self, world: World, frame: np.ndarray) -> np.ndarray:
+        """Steer, gas and brake."""
         if self.left == 0:
             braking = self.rng.random() < self.brake
             gas = 0.0 if braking else self.rng.choice([0.0, 0.3, 0.6, 1.0])
@@ -121,6 +126,7 @@ class Brakes:
         self.force = 0.8
 
     def __call__(self, world: World, frame: np.ndarray) -> np.ndarray:
+        """Steer, gas and brake."""
         if self.left == 0:
             self.stop = not self.stop
             self.left = int(self.rng.integers(10, 40))
@@ -132,7 +138,7 @@ class Brakes:
 
 def draw_policy(rng: np.random.Generator) -> tuple[str, Policy]:
     """One episode's driver, by the shares below."""
-    names, shares = zip(*SHARES.items(), strict=False)
+    names, shares = zip(*SHARES.items(), strict=True)
     name = str(rng.choice(names, p=shares))
     if name == "follower":
         return name, Follower(rng)

@@ -81,7 +81,7 @@ class Sequences:
         draws = np.searchsorted(self.cumulative, self.rng.random(count) * self.cumulative[-1])
         shards = np.searchsorted(self.ends, draws, side="right")
         begins = draws - np.concatenate([[0], self.ends])[shards]
-        return self._gather([(s, *divmod(b, self.size)) for s, b in zip(shards, begins, strict=False)])
+        return self._gather([(s, *divmod(b, self.size)) for s, b in zip(shards, begins, strict=True)])
 
     def judge(self, count: int) -> tuple[Tensor, Tensor]:
         """The same held-out runs every time."""

@@ -28,6 +28,7 @@ def sharpness(frames: np.ndarray) -> float:
 
 
 def road_share(frames: np.ndarray) -> float:
+    """Mean share of pixels that are asphalt."""
     return float(road_mask(frames).mean())
 
 
@@ -54,5 +55,6 @@ def bend_in_sight(frame: np.ndarray) -> bool:
 
 
 def bend_share(frames: np.ndarray) -> float:
+    """Share of frames with a bend in sight."""
     flat = frames.reshape(-1, *frames.shape[-3:])
     return float(np.mean([bend_in_sight(frame) for frame in flat]))

@@ -38,6 +38,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
+        """One update of every parameter that has a gradient."""
         for group in self.param_groups:
             by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
             for parameter in group["params"]:
@@ -50,12 +51,14 @@ class Muon(torch.optim.Optimizer):
                 momentum.lerp_(parameter.grad, 1 - group["momentum"])
                 update = parameter.grad.lerp(momentum, group["momentum"])
                 rows = parameter.shape[0] // group["split"]
-                for part, target in zip(update.flatten(1).split(rows), parameter.data.split(rows), strict=False):
+                for part, target in zip(
+                    update.flatten(1).split(rows), parameter.data.split(rows), strict=True
+                ):
                     by_shape.setdefault(tuple(part.shape), []).append((part, target))
             for (rows, columns), pairs in by_shape.items():
                 updates = orthogonalise(torch.stack([part for part, _ in pairs]))
                 scale = max(1.0, rows / columns) ** 0.5
-                for update, (_, target) in zip(updates, pairs, strict=False):
+                for update, (_, target) in zip(updates, pairs, strict=True):
                     target.mul_(1 - group["lr"] * group["decay"])
                     target.add_(update.reshape(target.shape), alpha=-group["lr"] * scale)
 
@@ -69,6 +72,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
+        """Moves towards the module's present state."""
         self.steps += 1
         keep = min(self.keep, (1 + self.steps) / (10 + self.steps))
         for key, value in module.state_dict().items():
@@ -91,5 +95,5 @@ def average_gradients(module: nn.Module) -> None:
     flat = torch.cat([g.reshape(-1) for g in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=False):
+    for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(piece.view_as(gradient))

@@ -42,6 +42,7 @@ class Clock:
         self.seconds, self.begun = seconds, time.time() - spent
 
     def spent(self) -> float:
+        """Seconds so far."""
         now = torch.tensor([time.time() - self.begun], dtype=torch.float64)
         if dist.is_initialized():
             dist.broadcast(now, 0)
@@ -56,6 +57,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What was saved last, None if nothing was."""
     return torch.load(path, weights_only=True) if path.exists() else None
 
 

@@ -43,6 +43,7 @@ class Probe(nn.Module):
         )
 
     def forward(self, pairs: Tensor) -> Tensor:
+        """Scaled yaw and speed."""
         return self.layers(pairs)
 
     @torch.no_grad()
@@ -58,6 +59,7 @@ class Probe(nn.Module):
 
 
 def train_probe(run: Path, seconds: float, seed: int = 3, batch: int = 64) -> None:
+    """Writes `probe.pt`."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
@@ -96,6 +98,7 @@ def train_probe(run: Path, seconds: float, seed: int = 3, batch: int = 64) -> No
 
 
 def load_probe(run: Path) -> Probe:
+    """The trained probe of a run."""
     saved = load_checkpoint(run / "probe.pt")
     if saved is None:
         raise FileNotFoundError(f"{run / 'probe.pt'} is missing: run the stage `probe` first")

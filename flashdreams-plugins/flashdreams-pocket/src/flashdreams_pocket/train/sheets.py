@@ -55,6 +55,7 @@ def long_dream(dreamer: Dreamer, path: Path, frames: int = 1000, name: str = "st
 
 
 def sheets(dreamer: Dreamer, folder: Path, frames: int = 1000) -> None:
+    """All three sheets."""
     against_truth(dreamer, folder / "against-truth.png")
     left_or_right(dreamer, folder / "left-or-right.png")
     long_dream(dreamer, folder / "long-dream.png", frames)

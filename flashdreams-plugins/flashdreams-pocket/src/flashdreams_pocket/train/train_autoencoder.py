@@ -45,11 +45,12 @@ class Frames:
         draws = self.rng.random(count) * self.cumulative[-1]
         indices = np.searchsorted(self.cumulative, draws)
         shard = np.searchsorted(self.starts, indices, side="right") - 1
-        picked = [self.frames[s][i - self.starts[s]] for s, i in zip(shard, indices, strict=False)]
+        picked = [self.frames[s][i - self.starts[s]] for s, i in zip(shard, indices, strict=True)]
         flip = self.rng.random(count) < 0.5
-        return torch.from_numpy(np.stack([f[:, ::-1] if m else f for f, m in zip(picked, flip, strict=False)]))
+        return torch.from_numpy(np.stack([f[:, ::-1] if m else f for f, m in zip(picked, flip, strict=True)]))
 
     def judge(self, count: int = 256) -> Tensor:
+        """The same held-out frames every time."""
         chosen = np.flatnonzero(self.held_out)
         chosen = chosen[np.linspace(0, len(chosen) - 1, count).astype(int)]
         return torch.from_numpy(self.frames[-1][chosen])
@@ -61,11 +62,14 @@ def to_pixels(frames: Tensor) -> Tensor:
 
 
 class Autoencoder(nn.Module):
+    """Both halves, with the noise between them that training needs."""
+
     def __init__(self) -> None:
         super().__init__()
         self.encoder, self.decoder = FrameEncoder(), FrameDecoder()
 
     def forward(self, pixels: Tensor, noise: Tensor) -> Tensor:
+        """Reconstructions under latent noise of standard deviation `noise` `[N, 1, 1, 1]`."""
         raw = self.encoder.raw(pixels).float()
         mean, std = raw.mean(dim=(0, 2, 3), keepdim=True), raw.std(dim=(0, 2, 3), keepdim=True)
         with torch.no_grad():
@@ -76,6 +80,7 @@ class Autoencoder(nn.Module):
 
 
 def loss_of(output: Tensor, pixels: Tensor) -> Tensor:
+    """The loss of the module's docstring."""
     error = output - pixels
     gradients = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
     return error.abs().mean() + 2 * error.square().mean() + 0.5 * gradients
@@ -106,7 +111,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
     if saved:
         model.load_state_dict(saved["model"])
         average.state, average.steps = saved["average"], saved["step"]
-        for optimiser, state in zip(optimisers, saved["optimisers"], strict=False):
+        for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         step, spent = saved["step"], saved["spent"]
     rng = np.random.default_rng([seed, rank, step])
@@ -121,7 +126,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
 
     while (spent := clock.spent()) < seconds:
         factor = schedule(spent / seconds)
-        for optimiser, rate in zip(optimisers, rates, strict=False):
+        for optimiser, rate in zip(optimisers, rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
         pixels = to_pixels(data.batch(BATCH))
@@ -152,4 +157,5 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
 
 
 def train_autoencoder(run: Path, seconds: float, seed: int = 1, processes: int = 2) -> None:
+    """Trains for `seconds` in all, from `autoencoder.pt` on if there is one."""
     launch(_train, processes, run, seconds, seed)

@@ -50,6 +50,7 @@ class MaskedPass(nn.Module):
         self.register_buffer("mask", torch.zeros(seen.shape).masked_fill(~seen, -1e4), persistent=False)
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Plain attention under the mask."""
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
         return ((scores + self.mask).softmax(-1).to(v.dtype) @ v).transpose(1, 2)
@@ -58,9 +59,11 @@ class MaskedPass(nn.Module):
         """Predictions of the noisy frames' clean latents, `[B, C, T - 1, 8, 8]`.
 
         Args:
-            clean: `[B, C, T, 8, 8]`; noisy: `[B, C, T - 1, 8, 8]`, for frames 1 to T - 1.
+            clean: `[B, C, T, 8, 8]`.
+            noisy: `[B, C, T - 1, 8, 8]`, for frames 1 to T - 1.
             levels: `[B, 2 T - 1]` noise of every frame in [0, 1].
-            actions: `[B, T, 3]`; before: `[B, C, 1, 8, 8]`, the frame before the first.
+            actions: `[B, T, 3]`.
+            before: `[B, C, 1, 8, 8]`, the frame before the first.
         """
         previous = torch.cat([before, clean[:, :, :-1], clean[:, :, :-1]], dim=2)
         latents = torch.cat([clean, noisy], dim=2)
@@ -113,7 +116,7 @@ def judge(model: nn.Module, latents: Tensor, actions: Tensor) -> dict[str, float
     for level in (1.0, 0.75, 0.5):
         generator = torch.Generator().manual_seed(0)
         losses = []
-        for part, acts in zip(latents.split(BATCH), actions.split(BATCH), strict=False):
+        for part, acts in zip(latents.split(BATCH), actions.split(BATCH), strict=True):
             zero = torch.zeros(len(part), 1)
             levels = torch.full((len(part), FRAMES - 1), level)
             losses.append(sample_loss(model, part, acts, zero, levels, generator).mean())
@@ -140,7 +143,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
     if saved:
         dit.load_state_dict(saved["model"])
         average.state, average.steps = saved["average"], saved["step"]
-        for optimiser, state in zip(optimisers, saved["optimisers"], strict=False):
+        for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         step, spent = saved["step"], saved["spent"]
     model = torch.compile(MaskedPass(dit), dynamic=False)
@@ -154,7 +157,7 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
     clock, noted, judged_at, running = Clock(seconds, spent), spent, spent, 0.0
     while (spent := clock.spent()) < seconds:
         factor = schedule(spent / seconds)
-        for optimiser, rate in zip(optimisers, (MUON_RATE, ADAM_RATE), strict=False):
+        for optimiser, rate in zip(optimisers, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
         latents, actions = data.batch(BATCH)
@@ -190,4 +193,5 @@ def _save(path: Path, dit: RacerDiT, average: Average, optimisers, step: int, sp
 
 
 def train_world_model(run: Path, seconds: float, seed: int = 2, processes: int = 2) -> None:
+    """Trains for `seconds` in all, from `world_model.pt` on if there is one."""
     launch(_train, processes, run, seconds, seed)

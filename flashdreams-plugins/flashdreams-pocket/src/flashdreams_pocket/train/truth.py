@@ -80,8 +80,8 @@ def control_truth() -> tuple[Clips, dict[str, Branch]]:
             branches[name].append(_branch(seed, actions, action))
     out = {}
     for name, parts in branches.items():
-        out[name] = Branch(ACTIONS[name], *(np.stack(column) for column in zip(*parts, strict=False)))
-    return Clips(*(np.stack(column) for column in zip(*clips, strict=False))), out
+        out[name] = Branch(ACTIONS[name], *(np.stack(column) for column in zip(*parts, strict=True)))
+    return Clips(*(np.stack(column) for column in zip(*clips, strict=True))), out
 
 
 def _drive_to_straight(seed: int, policy) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,7 @@ def _branch(seed: int, actions: np.ndarray, action) -> tuple[np.ndarray, np.ndar
 
 def dream_starts() -> Clips:
     """8 clips of 12 frames to dream on from."""
-    frames, actions = zip(*(_steady(seed, 100) for seed in DREAM_SEEDS), strict=False)
+    frames, actions = zip(*(_steady(seed, 100) for seed in DREAM_SEEDS), strict=True)
     return Clips(np.stack(frames)[:, -12:], np.stack(actions)[:, -12:])
 
 

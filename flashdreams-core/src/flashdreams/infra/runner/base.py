@@ -1,0 +1,152 @@
+"""The base runner: from the config of a slug to a video on disk."""
+
+from __future__ import annotations
+
+import time
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flashdreams.errors import OutputError
+from flashdreams.infra.device import cpu_threads, resolve_device
+from flashdreams.infra.runner.config import RunnerConfig
+from flashdreams.infra.runner.interrupts import Interrupts
+from flashdreams.infra.runner.progress import Pace, Progress
+from flashdreams.infra.runner.recording import Recording, RunSummary
+from flashdreams.infra.runner.run_record import run_record
+from flashdreams.io.latents import to_array
+from flashdreams.io.outputs import (
+    LATENTS_SUFFIX,
+    check_free,
+    check_output,
+    free_output,
+    holds_latents,
+    record_path,
+)
+from flashdreams.io.pixels import enlarge, side_by_side, to_uint8
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from flashdreams.infra.pipeline import StreamInferencePipeline
+    from flashdreams.infra.pipeline.rollout import Rollout
+    from flashdreams.io.writer import Array
+
+__all__ = ["RunSummary", "Runner", "RunnerConfig"]
+
+
+class Runner:
+    """Makes the video of a slug and writes it.
+
+    Subclasses say what a rollout begins with (:meth:`conditions`), what steers each chunk
+    (:meth:`control`) and what belongs in the record (:meth:`record`), or override :meth:`run` wholly.
+    Nothing is built until it is needed.
+    """
+
+    config: RunnerConfig
+
+    def __init__(self, config: RunnerConfig) -> None:
+        self.config = config
+
+    def conditions(self) -> dict[str, Any]:
+        """Arguments of ``initialize_cache`` beside the seed."""
+        return {}
+
+    def control(self, index: int, last_chunk: Tensor | None) -> Any:
+        """What steers chunk ``index``.
+
+        Args:
+            index: The chunk, from 0.
+            last_chunk: Pixels of the chunk before it, ``[B, 3, T, H, W]`` in [-1, 1]; None at first.
+        """
+        return None
+
+    def record(self) -> dict[str, Any]:
+        """What else the video is made from, as plain values: asked for before the pipeline is built."""
+        return {}
+
+    def run(self) -> RunSummary:
+        """Make the video, chunk by chunk, and write each chunk as soon as it is made.
+
+        Raises:
+            OutputError: The output cannot be written; nothing was built.
+            OutputBrokenOffError: The disk filled up or failed on the way.
+            DeviceError: There is no such device.
+        """
+        output = self.claim_output()
+        with (
+            cpu_threads(self.config.threads) as threads,
+            Interrupts() as interrupts,
+            self._recording(output, threads, interrupts) as recording,
+            self.begin_rollout() as rollout,
+        ):
+            recording.begin()
+            chunk = None
+            for index in range(self.config.total_blocks):
+                chunk = self.pipeline.generate(index, rollout, input=self.control(index, chunk))
+                recording.write(self.written(chunk, rollout, output))
+                self.pipeline.finalize(index, rollout)
+                recording.chunk_final()
+        return recording.summary()
+
+    @cached_property
+    def pipeline(self) -> StreamInferencePipeline:
+        """The pipeline on its device, with the plugins' observers attached; built when first asked for."""
+        from flashdreams.plugins.registry import get_registry
+
+        device = resolve_device(self.config.device)
+        pipeline: StreamInferencePipeline = self.config.pipeline.setup(device=str(device))
+        pipeline.observers = get_registry().observers()
+        return pipeline
+
+    @property
+    def is_rank_zero(self) -> bool:
+        """Whether this process writes the output."""
+        return True
+
+    def begin_rollout(self) -> Rollout:
+        """Begin the rollout that the config describes."""
+        return self.pipeline.initialize_cache(**{"seed": self.config.seed, **self.conditions()})
+
+    def written(self, chunk: Tensor, rollout: Rollout, output: Path) -> Array:
+        """What of a chunk goes into ``output``: its latents, or its pixels as frames."""
+        if holds_latents(output):
+            return to_array(rollout.pending.latents if rollout.pending else chunk)
+        return self.frames(chunk)
+
+    def frames(self, pixels: Tensor) -> Array:
+        """Pixels ``[B, 3, T, H, W]`` as frames, uint8 ``[T, H, W, 3]``.
+
+        The videos of a batch stand side by side, and ``scale`` enlarges them.
+        """
+        return enlarge(side_by_side(to_uint8(pixels)), self.config.scale)
+
+    def claim_output(self) -> Path:
+        """The path to write: the one asked for, or a free one named by slug and seed.
+
+        Raises:
+            OutputError: It cannot be written, or would replace something unasked.
+        """
+        config = self.config
+        if config.output is None:
+            suffix = ".mp4" if config.pipeline.decoder else LATENTS_SUFFIX
+            output = free_output(config.output_dir, f"{config.runner_name}-seed{config.seed}", suffix)
+        else:
+            output = config.output
+        check_output(output, overwrite=config.overwrite)
+        check_free(record_path(output), overwrite=config.overwrite)
+        if config.pipeline.decoder is None and not holds_latents(output):
+            raise OutputError(
+                f"The output is {output}, and the pipeline has no decoder.",
+                "Without a decoder there are latents, and no frames.",
+                f"Name it {output.with_suffix(LATENTS_SUFFIX).name}, or give the pipeline a decoder.",
+            )
+        return output
+
+    def _recording(self, output: Path, threads: int, interrupts: Interrupts) -> Recording:
+        config = self.config
+        device = str(resolve_device(config.device))
+        record = run_record(config, device=device, threads=threads, further=self.record())
+        pace = Pace(fps=config.fps, total=config.total_blocks, began=time.monotonic())
+        title = f"{config.runner_name} on {device}"
+        return Recording(output, config, record, Progress(title, pace, config.progress), interrupts)

@@ -1,0 +1,182 @@
+"""Writes a video while it is made, and sees to it that something playable is left however that ends."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from flashdreams.errors import OutputBrokenOffError
+from flashdreams.infra.runner.config import RunnerConfig
+from flashdreams.infra.runner.interrupts import Interrupts, Stopped
+from flashdreams.infra.runner.progress import Progress
+from flashdreams.infra.runner.run_record import write_record
+from flashdreams.io.latents import LatentsWriter
+from flashdreams.io.outputs import holds_latents, record_path
+from flashdreams.io.video import open_video
+from flashdreams.io.writer import Array, Writer
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What a run has made."""
+
+    output: Path
+    """The file, or the folder of PNG frames."""
+    record: Path
+    """The record beside it, from which it can be made again."""
+    chunks: int
+    """Chunks made."""
+    frames: int
+    """Frames written; latent frames where the output holds latents."""
+    time_to_first_chunk: float
+    """Seconds from the beginning of the run, loading included, to the first chunk."""
+    frames_per_second: float
+    """Frames made per second, loading left out."""
+    real_time_factor: float
+    """Seconds of video made per second."""
+
+
+class Recording:
+    """The output of one run: file, record and progress. Opened at the first chunk, closed by ``with``."""
+
+    def __init__(
+        self,
+        output: Path,
+        config: RunnerConfig,
+        record: Mapping[str, Any],
+        progress: Progress,
+        interrupts: Interrupts,
+    ) -> None:
+        self.output = output
+        self.record_path = record_path(output)
+        self.progress = progress
+        self._config = config
+        self._record = record
+        self._interrupts = interrupts
+        self._writer: Writer | None = None
+
+    def begin(self) -> None:
+        """Loading is over, and the first chunk is about to be made."""
+        self.progress.rollout_began()
+
+    def write(self, array: Array) -> None:
+        """Append a chunk: frames, uint8 ``[T, H, W, 3]``, or latents, ``[B, C, T, H, W]``.
+
+        Raises:
+            OutputBrokenOffError: The disk is full, or failed.
+        """
+        latents = holds_latents(self.output)
+        self.progress.chunk_made(array.shape[2 if latents else 0])
+        with self._interrupts.held():
+            try:
+                if self._writer is None:
+                    write_record(
+                        self.record_path, self._record, {"output": self.output.name, "finished": False}
+                    )
+                    self._writer = self._open(array)
+                self._writer.write(array)
+            except OSError as error:
+                raise self._broken_off(error) from error
+
+    def chunk_final(self) -> None:
+        """The chunk that was written last is final."""
+        self.progress.chunk_final()
+
+    def summary(self) -> RunSummary:
+        """What has been made."""
+        pace = self.progress.pace
+        return RunSummary(
+            output=self.output,
+            record=self.record_path,
+            chunks=pace.chunks,
+            frames=self._frames,
+            time_to_first_chunk=pace.time_to_first_chunk,
+            frames_per_second=pace.frames_per_second,
+            real_time_factor=pace.real_time_factor,
+        )
+
+    def __enter__(self) -> Recording:
+        self.progress.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._interrupts.held():
+            if error is None:
+                self._finish()
+            else:
+                self._save(error)
+
+    def _open(self, array: Array) -> Writer:
+        overwrite = self._config.overwrite
+        if holds_latents(self.output):
+            return LatentsWriter(self.output, overwrite=overwrite)
+        _, height, width, _ = array.shape
+        return open_video(self.output, fps=self._config.fps, height=height, width=width, overwrite=overwrite)
+
+    def _finish(self) -> None:
+        try:
+            self._close()
+            write_record(self.record_path, self._record, self._made(finished=True))
+        except OSError as error:
+            broken_off = self._broken_off(error)
+            self._save(broken_off)
+            raise broken_off from error
+        self.progress.end(f"{self._contents} {self.progress.pace.speed}.")
+
+    def _save(self, error: BaseException) -> None:
+        """Leave what was made in a state that can be played, and say so."""
+        with suppress(OSError):  # the disk is why it ended, or it does not matter any more
+            self._close()
+        with suppress(OSError):
+            if self._writer is not None:
+                made = self._made(finished=False)
+                write_record(self.record_path, self._record, {**made, "stopped_by": _cause(error)})
+        bad_input = self._writer is None and isinstance(error, Exception)
+        self.progress.end(
+            "" if bad_input else f"Stopped by {_cause(error)}: {self._contents}", important=True
+        )
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    @property
+    def _frames(self) -> int:
+        return 0 if self._writer is None else self._writer.frames
+
+    @property
+    def _contents(self) -> str:
+        kind = "latent frames" if holds_latents(self.output) else "frames"
+        return f"{self._frames} {kind} are in {self.output}." if self._frames else "nothing was made."
+
+    def _made(self, *, finished: bool) -> dict[str, Any]:
+        return {
+            "output": self.output.name,
+            "finished": finished,
+            "chunks": self.progress.pace.chunks,
+            "frames": self._frames,
+        }
+
+    def _broken_off(self, error: OSError) -> OutputBrokenOffError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return OutputBrokenOffError(
+            f"{self.output} could not be written to its end: {error.strerror or error}.",
+            "What was written before can be used.",
+            "Make room, and run it again." if full else "Check the disk, or choose another with --output.",
+        )
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "Ctrl-C"
+    return error.signal_name if isinstance(error, Stopped) else type(error).__name__

@@ -1,0 +1,113 @@
+"""Where output goes: whether it can be written there, asked before work begins, and free names."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from pathlib import Path
+
+from flashdreams.errors import OutputError
+
+LATENTS_SUFFIX = ".npz"
+SUFFIXES = (".mp4", ".gif", LATENTS_SUFFIX, "")
+RECORD_SUFFIX = ".run.yaml"
+
+
+def holds_latents(path: Path) -> bool:
+    """Whether an output of this name holds latents instead of frames."""
+    return path.suffix.lower() == LATENTS_SUFFIX
+
+
+def record_path(output: Path) -> Path:
+    """The record beside an output: ``drive.mp4`` has ``drive.run.yaml``."""
+    return output.with_name(output.stem + RECORD_SUFFIX)
+
+
+def free_output(folder: Path, stem: str, suffix: str) -> Path:
+    """``stem`` in ``folder``, or the first of ``stem-2``, ``stem-3``, ... where there is no output yet."""
+    names = (stem if count == 1 else f"{stem}-{count}" for count in itertools.count(1))
+    paths = (folder / f"{name}{suffix}" for name in names)
+    return next(path for path in paths if not (is_taken(path) or is_taken(record_path(path))))
+
+
+def is_taken(path: Path) -> bool:
+    """Whether writing there would replace something; an empty folder is free."""
+    return any(path.iterdir()) if path.is_dir() else path.exists()
+
+
+def check_output(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse an output that could not be written. Its folder is made where there is none.
+
+    Raises:
+        OutputError: Something is there already, the folder cannot be written, or the suffix is unknown.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"The output is {path}, with the suffix {path.suffix}.",
+            "An output is .mp4, .gif, .npz (latents), or a folder of PNG frames where there is no suffix.",
+            f"Name it {path.with_suffix('.mp4').name}, for instance.",
+        )
+    _check_kind(path)
+    check_free(path, overwrite=overwrite)
+    _check_writable(path)
+
+
+def check_free(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse to replace what exists already, unless ``overwrite`` is set.
+
+    Raises:
+        OutputError: Something is there already.
+    """
+    if not overwrite and is_taken(path):
+        raise OutputError(
+            f"{path} exists already.",
+            "An output is never replaced unasked.",
+            "Choose another name with --output, or set --overwrite.",
+        )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, or replace it, at one stroke: it is never seen half-written.
+
+    Raises:
+        OSError: The disk is full, or failed. What was there before is there still.
+    """
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _check_kind(path: Path) -> None:
+    is_folder = path.suffix == ""
+    if path.is_dir() and not is_folder:
+        raise OutputError(
+            f"{path} is a folder.",
+            f"An output with the suffix {path.suffix} is a file.",
+            "Choose another name with --output.",
+        )
+    if is_folder and path.exists() and not path.is_dir():
+        raise OutputError(
+            f"{path} is a file.",
+            "An output without a suffix is a folder of PNG frames.",
+            f"Name it {path.name}.mp4, for instance.",
+        )
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.parent if path.suffix else path
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        if path.is_file() and not os.access(path, os.W_OK):
+            raise PermissionError(0, "it is write-protected")
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            "An output goes to a folder that is there or can be made, where you may write.",
+            "Choose another place with --output or --output-dir.",
+        ) from error
