@@ -25,8 +25,14 @@ for index in range(2001):
         seen.append(resident_kib())
 print(seen[1] - seen[0])
 """
-TOY = ("from flashdreams.testing.toy import toy_pipeline_config\npipeline = toy_pipeline_config().setup()", "0.5")
-POCKET = ("import flashdreams\npipeline = flashdreams.load('pocket-racer', device='cpu')", "(0.0, 0.5, 0.0)")
+TOY = (
+    "from flashdreams.testing.toy import toy_pipeline_config\npipeline = toy_pipeline_config().setup()",
+    "0.5",
+)
+POCKET = (
+    "import flashdreams\npipeline = flashdreams.load('pocket-racer', device='cpu')",
+    "(0.0, 0.5, 0.0)",
+)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")

@@ -10,7 +10,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from flashdreams.io.writer import Frames, VideoWriter, open_fresh
+from flashdreams.io.writer import Frames, VideoWriter, open_fresh, write_all
 
 SHORTEST_DELAY = 2  # hundredths of a second; browsers slow anything shorter down to ten
 _LOOP_FOR_EVER = b"!\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
@@ -42,9 +42,7 @@ class GifWriter(VideoWriter):
         return max(SHORTEST_DELAY, end - begin)
 
     def _append(self, block: bytes) -> None:
-        rest = memoryview(block)
-        while rest:  # an unbuffered file may take a part
-            rest = rest[self._file.write(rest) :]
+        write_all(self._file, block)
         self._size += len(block)
 
     def _finish(self) -> None:

@@ -8,12 +8,11 @@ index, which players seek in at once (FFmpeg's ``hybrid_fragmented``: no second 
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flashdreams.io.writer import Frames, VideoWriter, open_fresh
+from flashdreams.io.writer import Frames, VideoWriter, open_fresh, write_all
 
 if TYPE_CHECKING:
     import av
@@ -33,9 +32,9 @@ class Mp4Writer(VideoWriter):
         import av
         from av.video.reformatter import VideoReformatter
 
-        open_fresh(path, overwrite).close()
+        self._file = _AppendedFile(path, overwrite)
         options = {"movflags": MOVFLAGS, "flush_packets": "1"}
-        self._container = av.open(f"file:{path}", "w", format="mp4", options=options)
+        self._container = av.open(self._file, "w", format="mp4", options=options)
         self._stream = self._add_stream()
         self._reformatter = VideoReformatter()
 
@@ -60,21 +59,66 @@ class Mp4Writer(VideoWriter):
         )
         picture.pts = self.frames
         self._container.mux(self._stream.encode(picture))
+        self._file.raise_error()
 
     def _finish(self) -> None:
-        try:
-            if self.frames:
-                self._container.mux(self._stream.encode(None))
-            self._container.close()
-        except OSError:
-            self._salvage()
-            raise
+        if self.frames and self._file.error is None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+        self._file.close()
+        if self._file.error is not None:
+            cut_to_whole_fragments(self.path)
+            self.frames = count_frames(self.path)
+        self._file.raise_error()
 
-    def _salvage(self) -> None:
-        with suppress(OSError):  # the reason is known already
-            self._container.close()
-        cut_to_whole_fragments(self.path)
-        self.frames = count_frames(self.path)
+
+class _AppendedFile:
+    """A file for FFmpeg that only grows until it is closed, and takes every write.
+
+    What FFmpeg would overwrite (the beginning, once the index stands at the end) waits for
+    :meth:`close`, so that the file is whole at any moment. After the first error that error is kept and
+    the rest dropped: FFmpeg itself goes on after some errors, and crashes on others.
+    """
+
+    def __init__(self, path: Path, overwrite: bool) -> None:
+        self._file = open_fresh(path, overwrite)
+        self._position = 0
+        self._end = 0
+        self._overwrites: list[tuple[int, bytes]] = []
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        behind = max(0, self._end - self._position)
+        if behind:
+            self._overwrites.append((self._position, data[:behind]))
+        self._append(data[behind:])
+        self._position += len(data)
+        self._end = max(self._end, self._position)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._position = offset + (0, self._position, self._end)[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        with self._file:
+            for position, data in self._overwrites if self.error is None else ():
+                self._file.seek(position)
+                self._append(data)
+
+    def raise_error(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def _append(self, data: bytes) -> None:
+        if self.error is None:
+            try:
+                write_all(self._file, data)
+            except OSError as error:
+                self.error = error
 
 
 def count_frames(path: Path) -> int:

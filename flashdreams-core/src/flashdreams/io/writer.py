@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -96,6 +97,13 @@ class VideoWriter(Writer):
     def _write_frame(self, frame: Frames) -> None: ...
 
 
-def open_fresh(path: Path, overwrite: bool) -> Any:
+def open_fresh(path: Path, overwrite: bool) -> FileIO:
     """Open a file for writing, unbuffered; one that exists is replaced only with ``overwrite``."""
     return path.open("wb" if overwrite else "xb", buffering=0)
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write all of ``data`` to an unbuffered file, which may take a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]

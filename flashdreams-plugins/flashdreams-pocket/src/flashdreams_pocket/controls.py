@@ -85,7 +85,7 @@ def check_controls(controls: np.ndarray, source: str) -> None:
 
 def _parse_part(part: str) -> np.ndarray:
     terms, _, count = part.partition("*")
-    if count and not count.strip().isdigit() or count.strip() == "0":
+    if (count and not count.strip().isdigit()) or count.strip() == "0":
         raise ControlError(
             f"{part!r} lasts {count.strip()!r} pixel frames.",
             "*N gives a whole number of pixel frames, 1 or more.",

@@ -37,9 +37,10 @@ class RacerRunner(Runner):
     def control(self, index: int, last_chunk: Tensor | None) -> np.ndarray:
         """Steer, gas and brake of pixel frame ``index``; a script's last value holds."""
         if self._driver is None:
-            return self._script[min(index, len(self._script) - 1)]
+            last = min(index, len(self._script) - 1)
+            return self._script[last : last + 1]
         frame = self._start_frame if last_chunk is None else to_uint8(last_chunk)[0, -1]
-        return np.asarray(self._driver(frame), dtype=np.float32)
+        return np.array([self._driver(frame)], dtype=np.float32)
 
     def record(self) -> dict[str, Any]:
         """The controls as they were understood, so that the record does not depend on a file."""

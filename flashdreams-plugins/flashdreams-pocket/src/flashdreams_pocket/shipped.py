@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from flashdreams.errors import ImageError, did_you_mean
@@ -16,7 +16,7 @@ _FOLDER = Path(__file__).parent / "weights"
 WEIGHTS = _FOLDER / "pocket_racer.safetensors"
 WEIGHTS_SHA256: str | None = None
 """SHA-256 of the released weights."""
-STARTS = _FOLDER / "starts.safetensors"
+STARTS = _FOLDER / "starts.npz"
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def load_part(module: nn.Module, part: str, weights: str) -> None:
 
 def start_names() -> list[str]:
     """Names of the shipped start clips."""
-    with safe_open(STARTS, framework="pt") as file:
-        return sorted(key.removesuffix(".frames") for key in file.keys() if key.endswith(".frames"))
+    with np.load(STARTS) as file:
+        return sorted(key.removesuffix(".frames") for key in file if key.endswith(".frames"))
 
 
 def load_start(name: str) -> StartClip:
@@ -67,8 +67,9 @@ def load_start(name: str) -> StartClip:
             did_you_mean(name, names),
             "Give --first-frame the path of an image, or one of: " + ", ".join(names) + ".",
         )
-    with safe_open(STARTS, framework="pt") as file:
-        return StartClip(file.get_tensor(f"{name}.frames"), file.get_tensor(f"{name}.controls"))
+    with np.load(STARTS) as file:
+        frames, controls = (torch.from_numpy(file[f"{name}.{part}"]) for part in ("frames", "controls"))
+    return StartClip(frames, controls)
 
 
 def _fill_randomly(module: nn.Module) -> None:

@@ -73,7 +73,10 @@ class Slot:
 
 
 class SlotPool:
-    """At most ``limit`` slots, made when first needed and kept for the next rollout of their size."""
+    """At most ``limit`` slots, made when first needed and kept for the next rollout of their size.
+
+    The slot given back last is lent first, so that rollouts that follow one another share one.
+    """
 
     def __init__(self, limit: int, allocate: Callable[[Size], Slot]) -> None:
         self.limit = limit
@@ -107,7 +110,7 @@ class SlotPool:
         self._free.clear()
 
     def _take(self, size: Size) -> Slot | None:
-        match = next((slot for slot in self._free if slot.size == size), None)
+        match = next((slot for slot in reversed(self._free) if slot.size == size), None)
         if match is not None:
             self._free.remove(match)
         elif self._free and self.lent + len(self._free) >= self.limit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -32,7 +33,7 @@ def main() -> None:
 
     for name in ("evaluate", "sheets"):
         stage = stages.add_parser(name, help="figures" if name == "evaluate" else "contact sheets")
-        stage.add_argument("--weights", type=Path, help="a released file instead of the checkpoints")
+        stage.add_argument("--weights", help="judge the product: 'shipped', or a file; else the checkpoints")
         stage.add_argument("--to", type=Path, help="where to write; default: in the run")
         stage.add_argument("--frames", type=int, default=512 if name == "evaluate" else 1000)
 
@@ -70,11 +71,13 @@ def _judge(arguments: argparse.Namespace) -> None:
 
     import torch
 
-    from flashdreams_pocket.train.dream import NetworkDreamer
+    from flashdreams_pocket.train.dream import Dreamer, NetworkDreamer
+    from flashdreams_pocket.train.product import PipelineDreamer
 
     torch.set_num_threads(1)
+    make: Callable[..., Dreamer]
     if arguments.weights:
-        make = partial(NetworkDreamer.from_weights, arguments.weights)
+        make = partial(PipelineDreamer, arguments.weights)
     else:
         make = partial(NetworkDreamer.from_run, arguments.run)
     if arguments.stage == "evaluate":

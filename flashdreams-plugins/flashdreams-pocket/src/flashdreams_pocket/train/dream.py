@@ -18,7 +18,6 @@ from flashdreams_pocket.train.latents import part_of
 from flashdreams_pocket.train.parallel import load_checkpoint
 from flashdreams_pocket.train.train_autoencoder import to_pixels
 from flashdreams_pocket.train.train_world_model import WINDOW
-from flashdreams_pocket.weights import load_state
 
 DEFAULT_TIMESTEPS = (1000, 900, 750, 500)
 FAST_TIMESTEPS = (1000, 750)
@@ -32,6 +31,9 @@ class Dreamer(Protocol):
 
     def step(self, actions: np.ndarray) -> np.ndarray:
         """Next frames under actions `[B, 3]`, uint8 `[B, 64, 64, 3]`."""
+
+    def reconstruct(self, pixels: Tensor) -> Tensor:
+        """Pixels `[N, 3, 64, 64]` encoded and decoded: the ceiling of what can be dreamt."""
 
 
 class NetworkDreamer:
@@ -49,14 +51,6 @@ class NetworkDreamer:
         self.timesteps, self.window = timesteps, window
 
     @classmethod
-    def from_weights(cls, path: Path, **options) -> NetworkDreamer:
-        """From a released file."""
-        modules = {"encoder": FrameEncoder(), "decoder": FrameDecoder(), "dit": RacerDiT()}
-        for part, module in modules.items():
-            module.load_state_dict(load_state(path, part))
-        return cls(**modules, **options)
-
-    @classmethod
     def from_run(cls, run: Path, **options) -> NetworkDreamer:
         """From the checkpoints of a training that may still be going on."""
         encoder, decoder, dit = FrameEncoder(), FrameDecoder(), RacerDiT()
@@ -65,6 +59,12 @@ class NetworkDreamer:
         decoder.load_state_dict(part_of(autoencoder, "decoder"))
         dit.load_state_dict(load_checkpoint(run / "world_model.pt")["average"])
         return cls(encoder, decoder, dit, **options)
+
+    @torch.no_grad()
+    def reconstruct(self, pixels: Tensor) -> Tensor:
+        """Pixels `[N, 3, 64, 64]` encoded and decoded: the ceiling of what can be dreamt."""
+        decoded: Tensor = self.decoder(self.encoder(pixels))
+        return decoded
 
     @torch.no_grad()
     def start(self, clips: np.ndarray, actions: np.ndarray, seed: int = 0) -> None:

@@ -8,22 +8,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from flashdreams_pocket.drivers import centre_line, driver
 from flashdreams_pocket.network import RacerDiT
 from flashdreams_pocket.train.collect import START_SEEDS, kerb_pixels
 from flashdreams_pocket.train.parallel import load_checkpoint
+from flashdreams_pocket.train.quantise import pack
 from flashdreams_pocket.train.train_autoencoder import Autoencoder
 from flashdreams_pocket.train.world import World
-from flashdreams_pocket.weights import pack
 
 START_FRAMES = 12
 LIMIT = 8_000_000  # bytes of weights in the wheel
 
 
 def export(run: Path, folder: Path) -> None:
-    """Writes `pocket_racer.safetensors` and `starts.safetensors`; untrained where a stage is missing."""
+    """Writes `pocket_racer.safetensors` and `starts.npz`; untrained where a stage is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
     autoencoder, dit = Autoencoder().state_dict(), RacerDiT().state_dict()
@@ -40,13 +39,13 @@ def export(run: Path, folder: Path) -> None:
     save_file({k: v.contiguous() for k, v in pack(state).items()}, path, metadata=metadata)
     if path.stat().st_size > LIMIT:
         raise RuntimeError(f"{path} has {path.stat().st_size} bytes, more than {LIMIT}")
-    starts = folder / "starts.safetensors"
+    starts = folder / "starts.npz"
     if not starts.exists():
-        save_file(start_clips(), starts, metadata={"format": "pt"})
+        np.savez_compressed(starts, **start_clips())
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {summary}")
 
 
-def start_clips() -> dict[str, Tensor]:
+def start_clips() -> dict[str, np.ndarray]:
     """`<name>.frames` uint8 `[12, 64, 64, 3]` and `<name>.controls` float32 `[12, 3]`."""
     wanted = {
         "straight": lambda bend, kerbs, now: abs(bend) < 0.5 and kerbs == 0,
@@ -57,13 +56,12 @@ def start_clips() -> dict[str, Tensor]:
         "hairpin": lambda bend, kerbs, now: kerbs > 60 and abs(now) > 3,
         "fast": lambda bend, kerbs, now: abs(bend) < 3 and kerbs == 0,
     }
-    out: dict[str, Tensor] = {}
+    out: dict[str, np.ndarray] = {}
     for offset, (name, suits) in enumerate(wanted.items()):
         frames, controls = _find(START_SEEDS + 10 * offset, suits, "fast" if name == "fast" else "steady")
-        out[f"{name}.frames"] = torch.from_numpy(frames)
-        out[f"{name}.controls"] = torch.from_numpy(controls)
+        out[f"{name}.frames"], out[f"{name}.controls"] = frames, controls
     frames, controls = _grid(START_SEEDS + 900)
-    out["grid.frames"], out["grid.controls"] = torch.from_numpy(frames), torch.from_numpy(controls)
+    out["grid.frames"], out["grid.controls"] = frames, controls
     return out
 
 

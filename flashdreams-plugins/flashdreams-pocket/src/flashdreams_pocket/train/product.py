@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.pipeline import Rollout
@@ -24,6 +25,13 @@ class PipelineDreamer:
         config = derive_config(POCKET_RACER.pipeline, diffusion_model=changes, decoder={"weights": weights})
         self.pipeline = config.setup()
         self.rollout: Rollout | None = None
+
+    @torch.no_grad()
+    def reconstruct(self, pixels: Tensor) -> Tensor:
+        """Pixels `[N, 3, 64, 64]` encoded and decoded: the ceiling of what can be dreamt."""
+        encoder = self.pipeline.diffusion_model.transformer.context_encoder.frames
+        decoded: Tensor = self.pipeline.decoder.frames(encoder(pixels))
+        return decoded
 
     def start(self, clips: np.ndarray, actions: np.ndarray, seed: int = 0) -> None:
         """Begins anew after clips uint8 `[B, T, 64, 64, 3]` and the actions `[B, T, 3]` behind them."""

@@ -1,20 +1,11 @@
-"""The released weights: int8 rows with fp16 scales on disk, float32 in memory.
-
-A matrix `name` (or a convolution, flattened behind its output channels) is stored as int8 of
-the same shape beside `name.scale`, float16 `[rows]`; a value is `int8 * scale` of its row.
-Vectors are stored as they are. Prefixes: `encoder.`, `decoder.`, `dit.`; what follows is the
-name in the module's state dict.
-"""
+"""Matrices to int8 rows, clipped where that lowers the error. Core reads them: `io.row_quantised`."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-SCALE = ".scale"
+from flashdreams.io.row_quantised import SCALE
 
 
 def quantise(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,11 +25,6 @@ def quantise(matrix: Tensor) -> tuple[Tensor, Tensor]:
     return values.to(torch.int8).view(matrix.shape), scale.flatten().half()
 
 
-def dequantise(values: Tensor, scale: Tensor) -> Tensor:
-    """The float32 matrix of `quantise`."""
-    return values.float() * scale.float().view(-1, *[1] * (values.dim() - 1))
-
-
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A state dict as it is stored."""
     packed: dict[str, Tensor] = {}
@@ -48,19 +34,3 @@ def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
         else:
             packed[name] = value.detach().float().clone()
     return packed
-
-
-def load_state(path: Path, part: str) -> dict[str, Tensor]:
-    """The float32 state dict of one part ("encoder", "decoder", "dit") of a weights file."""
-    prefix = f"{part}."
-    state: dict[str, Tensor] = {}
-    with safe_open(path, framework="pt") as file:
-        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
-        for name in names:
-            if name.endswith(SCALE):
-                continue
-            value = file.get_tensor(name)
-            if value.dtype == torch.int8:
-                value = dequantise(value, file.get_tensor(name + SCALE))
-            state[name.removeprefix(prefix)] = value.float()
-    return state
