@@ -54,7 +54,7 @@ class DoubleBuffer:
         return state_tree.host_copy(self.state)
 
 
-@dataclass
+@dataclass(eq=False)
 class Slot:
     """The memory of one rollout."""
 
