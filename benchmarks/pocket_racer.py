@@ -59,6 +59,7 @@ class Drive:
         self.frame = np.zeros((64, 64, 3), dtype=np.uint8)
 
     def step(self):
+        """One frame, end to end."""
         index = self.rollout.next_index
         chunk = self.pipeline.generate(index, self.rollout, input=self.driver(self.frame))
         self.frame = to_uint8(chunk)[0, -1]
@@ -102,6 +103,7 @@ def measure(steps, frames, rounds):
 
 
 def main():
+    """Measure, print a table, and end with JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -9,7 +9,8 @@ from flashdreams.io.video import open_video
 def gif_frames(path):
     with Image.open(path) as image:
         return [
-            (np.asarray(frame.convert("RGB")), frame.info["duration"]) for frame in ImageSequence.Iterator(image)
+            (np.asarray(frame.convert("RGB")), frame.info["duration"])
+            for frame in ImageSequence.Iterator(image)
         ]
 
 

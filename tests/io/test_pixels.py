@@ -54,5 +54,7 @@ def test_enlarging_makes_squares():
 
 
 def test_a_scale_below_one_is_refused():
-    with pytest.raises(FieldValueError, match=r"scale is 0\.\nA frame is enlarged by a whole number, 1 or more\."):
+    with pytest.raises(
+        FieldValueError, match=r"scale is 0\.\nA frame is enlarged by a whole number, 1 or more\."
+    ):
         enlarge(np.zeros((1, 2, 2, 3), np.uint8), 0)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from flashdreams.infra.config import derive_config
-from flashdreams.testing.graph_readiness import host_syncs_on_fake_gpu, record_rollouts
+from flashdreams.testing.fake_gpu import host_syncs_on_fake_gpu
+from flashdreams.testing.graph_readiness import record_rollouts
 from flashdreams.testing.toy import (
     ToyControlEncoder,
     ToyTransformer,

@@ -19,7 +19,8 @@ from flashdreams.errors import (
 )
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.pipeline import StreamInferencePipeline
-from flashdreams.testing.graph_readiness import host_syncs_on_fake_gpu, record_rollouts
+from flashdreams.testing.fake_gpu import host_syncs_on_fake_gpu
+from flashdreams.testing.graph_readiness import record_rollouts
 from flashdreams_pocket import shipped
 from flashdreams_pocket.config import POCKET_RACER, POCKET_RACER_FAST, RacerTransformerConfig
 from flashdreams_pocket.drivers import DRIVERS, road_mask
@@ -147,6 +148,14 @@ def test_first_frames_that_are_none_are_refused(racer):
 def test_configs_that_the_weights_cannot_serve_are_refused(change):
     with pytest.raises(FieldValueError, match=next(iter(change))):
         derive_config(RacerTransformerConfig(), **change)
+
+
+@pytest.mark.parametrize("change", [{"height": 128}, {"decoder": None}])
+def test_another_size_is_refused(change):
+    pipeline = derive_config(POCKET_RACER.pipeline, **change).setup()
+    with pytest.raises(FieldValueError, match="pocket-racer dreams 64 x 64 pixels"):
+        pipeline.initialize_cache()
+    assert pipeline.slots.lent == 0
 
 
 def test_damaged_weights_are_refused(tmp_path, monkeypatch):

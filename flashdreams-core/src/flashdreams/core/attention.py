@@ -24,8 +24,8 @@ AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 PREFERENCE: dict[str, tuple[str, ...]] = {"cpu": ("sdpa", "math"), "cuda": ("sdpa", "math")}
 """What "auto" tries, by kind of device; other kinds like the CPU.
 
-On one CPU thread "sdpa" was the faster at all sizes measured but one, where the two tied: 16 queries and 192 keys of 4 heads of 64 take
-35 against 45 microseconds in float32, 31 against 115 in bfloat16.
+On one CPU thread "sdpa" was the faster at all sizes measured but one, where the two tied: 16 queries and
+192 keys of 4 heads of 64 take 35 against 45 microseconds in float32, 31 against 115 in bfloat16.
 """
 
 

@@ -21,8 +21,8 @@ def read_image(path: str | Path, *, size: tuple[int, int] | None = None) -> Tens
 
     Args:
         path: PNG, JPEG, or whatever else Pillow reads.
-        size: Height and width to bring it to: cut about its centre to that aspect, then resized with a
-            Lanczos filter. None keeps its own.
+        size: Height and width to bring it to: scaled with a Lanczos filter to cover them, and cut about
+            its centre. None keeps its own.
 
     Raises:
         ImageError: The file cannot be read, or is no image.

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     import av
 
 MOVFLAGS = "frag_keyframe+empty_moov+default_base_moof+hybrid_fragmented"
-ENCODER_THREADS = "2"  # fixed, since x264 makes other files with other numbers of threads
+ENCODER = {
+    "preset": "veryfast",
+    "crf": "18",
+    "threads": "2",  # x264 makes other files with other numbers of threads
+    "mbtree": "0",  # with it x264's AVX-512 code makes small videos that differ from run to run
+}
 
 
 class Mp4Writer(VideoWriter):
@@ -40,8 +45,7 @@ class Mp4Writer(VideoWriter):
 
     def _add_stream(self) -> av.VideoStream:
         rate = Fraction(self.fps).limit_denominator(1001)
-        options = {"preset": "veryfast", "crf": "18", "threads": ENCODER_THREADS}
-        stream: av.VideoStream = self._container.add_stream("libx264", rate=rate, options=options)
+        stream: av.VideoStream = self._container.add_stream("libx264", rate=rate, options=dict(ENCODER))
         stream.height, stream.width = _even(self.height), _even(self.width)
         stream.pix_fmt = "yuv420p"
         codec = stream.codec_context

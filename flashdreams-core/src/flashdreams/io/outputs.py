@@ -33,7 +33,7 @@ def free_output(folder: Path, stem: str, suffix: str) -> Path:
 
 def is_taken(path: Path) -> bool:
     """Whether writing there would replace something; an empty folder is free."""
-    return any(path.iterdir()) if path.is_dir() else path.exists()
+    return any(path.iterdir()) if os.path.isdir(path) else os.path.exists(path)
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
@@ -83,13 +83,13 @@ def write_text(path: Path, text: str) -> None:
 
 def _check_kind(path: Path) -> None:
     is_folder = path.suffix == ""
-    if path.is_dir() and not is_folder:
+    if os.path.isdir(path) and not is_folder:  # unlike Path's, these raise nothing
         raise OutputError(
             f"{path} is a folder.",
             f"An output with the suffix {path.suffix} is a file.",
             "Choose another name with --output.",
         )
-    if is_folder and path.exists() and not path.is_dir():
+    if is_folder and os.path.exists(path) and not os.path.isdir(path):
         raise OutputError(
             f"{path} is a file.",
             "An output without a suffix is a folder of PNG frames.",

@@ -26,7 +26,8 @@ def quantise_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
     import torch
 
     rows = matrix.detach().float().flatten(1)
-    scale = (rows.abs().amax(dim=1) / 127).clamp_min(torch.finfo(torch.float16).tiny).half()
+    smallest = torch.finfo(torch.float16).smallest_normal * 2**-10  # a row of zeros divides by it
+    scale = (rows.abs().amax(dim=1) / 127).clamp_min(smallest).half()
     values = (rows / scale.float()[:, None]).round_().clamp_(-127, 127)
     return values.to(torch.int8).view(matrix.shape), scale
 

@@ -7,22 +7,18 @@ many ways, and nothing may wait for a value to come back to the host.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from flashdreams.infra import state_tree
-from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.pipeline.base import StreamInferencePipeline
-from flashdreams.infra.pipeline.rollout import Rollout
 
 _SYNC_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
@@ -122,75 +118,6 @@ def record_rollouts(
     return report
 
 
-def host_syncs_on_fake_gpu(pipeline: StreamInferencePipeline, rollout: Rollout) -> list[str]:
-    """Host syncs of one chunk, run on a GPU that exists only as shapes.
-
-    Values that a CPU tensor gives away for nothing (``.item()``, ``.tolist()``, ``.cpu()``) are what a
-    GPU makes the host wait for; here they are refused, or noted, although no GPU is there.
-
-    Args:
-        pipeline: The pipeline, on the CPU; it is copied, not changed.
-        rollout: A rollout of it that has been generated to the end of some chunk.
-    """
-    mode = FakeTensorMode(allow_non_fake_inputs=False)
-    with mode:
-        model = cast(DiffusionModel, _on_fake_gpu(pipeline.diffusion_model))
-        slot = copy.copy(rollout.slot)
-        cache = _fake_tree(slot.transformer)
-        control, noise = _fake_tree(slot.control), _fake_tree(slot.noise).unbind(0)
-    recorder, methods = GraphRecorder(), _HostMethods()
-    try:
-        with torch.no_grad(), mode, recorder, methods:
-            latents = model.generate(cache, control, noise)
-            model.finalize(latents, cache, control)
-    except DataDependentOutputException as error:
-        return [*recorder.host_syncs, *methods.called, str(error.func)]
-    return [*recorder.host_syncs, *methods.called]
-
-
-class _HostMethods(TorchFunctionMode):
-    """Notes methods that fetch values; stands in for the few that ask for a driver before the device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.called: list[str] = []
-
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        name = getattr(func, "__name__", "")
-        if name in ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__"):
-            self.called.append(f"Tensor.{name}")
-        if args and isinstance(args[0], FakeTensor):
-            if name == "__getitem__":
-                index = args[1] if isinstance(args[1], tuple) else (args[1],)
-                if all(isinstance(i, (int, slice)) for i in index):
-                    return _basic_index(args[0], index)
-            if name == "contiguous":
-                return (
-                    args[0]
-                    if args[0].is_contiguous()
-                    else args[0].clone(memory_format=torch.contiguous_format)
-                )
-        return func(*args, **(kwargs or {}))
-
-
-def _basic_index(tensor: Tensor, index: tuple[Any, ...]) -> Tensor:
-    """``tensor[index]`` for integers and slices."""
-    dim = 0
-    for i in index:
-        if isinstance(i, int):
-            tensor = tensor.select(dim, i)
-        else:
-            tensor = torch.ops.aten.slice.Tensor(tensor, dim, i.start, i.stop, i.step or 1)
-            dim += 1
-    return tensor
-
-
 @contextmanager
 def _recorded_model(pipeline: StreamInferencePipeline) -> Iterator[GraphRecorder]:
     """Record the denoising loop and finalize of ``pipeline``, and nothing around them."""
@@ -212,38 +139,6 @@ def _recorded_model(pipeline: StreamInferencePipeline) -> Iterator[GraphRecorder
     finally:
         for name in originals:
             delattr(model, name)
-
-
-def _on_fake_gpu(module: nn.Module) -> nn.Module:
-    clone = copy.copy(module)
-    clone.__dict__ = dict(module.__dict__)
-    clone._parameters = {name: _parameter(p) for name, p in module._parameters.items()}
-    clone._buffers = {name: None if b is None else _fake(b) for name, b in module._buffers.items()}
-    clone._modules = {name: m and _on_fake_gpu(m) for name, m in module._modules.items()}
-    return clone
-
-
-def _parameter(parameter: Tensor | None) -> nn.Parameter | None:
-    return None if parameter is None else nn.Parameter(_fake(parameter), requires_grad=False)
-
-
-def _fake(tensor: Tensor) -> Tensor:
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cuda")
-
-
-def _fake_tree(tree: Any) -> Any:
-    """A copy in which every tensor is fake, caches that look after themselves included."""
-    if isinstance(tree, Tensor):
-        return _fake(tree)
-    if isinstance(tree, dict):
-        return {key: _fake_tree(value) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        return type(tree)([_fake_tree(value) for value in tree])
-    if hasattr(tree, "__dict__"):
-        clone = copy.copy(tree)
-        clone.__dict__.update({key: _fake_tree(value) for key, value in vars(tree).items()})
-        return clone
-    return tree
 
 
 def _address(tensor: Tensor) -> int:

@@ -168,7 +168,7 @@ class ToyTransformer(Transformer):
         tokens = tokens + self._condition(timestep, cache.context, control, tokens).unsqueeze(1)
         for layer, block in enumerate(self.blocks):
             tokens = block(tokens, self._attend_to(past, layer, height, width))
-        flow = self.head(tokens)
+        flow: Tensor = self.head(tokens)
         return rearrange(flow, "b (t h w) c -> b c t h w", t=frames, h=height, w=width).contiguous()
 
     def _attend_to(self, past: KVCache, layer: int, height: int, width: int) -> Attend:

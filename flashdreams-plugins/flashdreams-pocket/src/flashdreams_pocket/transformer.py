@@ -10,7 +10,9 @@ from torch import Tensor
 
 from flashdreams.core.attention import attention
 from flashdreams.core.kv_cache import KVCache
+from flashdreams.errors import FieldValueError
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
+from flashdreams_pocket.autoencoder import FRAME_SIZE, LATENT_SIZE
 from flashdreams_pocket.config import RacerTransformerConfig
 from flashdreams_pocket.network import FRAME_TOKENS, Attend, RacerDiT
 from flashdreams_pocket.shipped import load_part
@@ -38,6 +40,20 @@ class RacerTransformer(Transformer):
             heads=config.heads,
         )
         load_part(self.dit, "dit", config.weights)
+
+    def latent_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Shape of a frame's latents, ``(8, 1, 8, 8)``: the model knows no other size.
+
+        Raises:
+            FieldValueError: Another size was asked for.
+        """
+        if (height, width) != (LATENT_SIZE, LATENT_SIZE):
+            raise FieldValueError(
+                f"A frame has {height} x {width} latents.",
+                f"pocket-racer dreams {FRAME_SIZE} x {FRAME_SIZE} pixels: {LATENT_SIZE} x {LATENT_SIZE} latents.",
+                f"Set the pipeline's height and width to {FRAME_SIZE}, or to {LATENT_SIZE} without a decoder.",
+            )
+        return super().latent_shape(height, width)
 
     def allocate_cache(self, batch_size: int, latent_shape: tuple[int, int, int, int]) -> RacerCache:
         """A KV cache over the window, and the place of the last clean frame."""

@@ -1,0 +1,78 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+SLUGS = "toy=runner_toys:TOY,plain=runner_toys:PLAIN"
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    """The module of toy runners, its slugs registered in this process."""
+    from flashdreams.plugins.registry import get_registry
+
+    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.setenv("FLASHDREAMS_RUNNER_CONFIGS", SLUGS)
+    get_registry.cache_clear()
+    import runner_toys
+
+    yield runner_toys
+    get_registry.cache_clear()
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Starts `flashdreams ...` in a process of its own, in a folder of its own, SIGINT at its default."""
+
+    def start(*words, **options):
+        code = (
+            "import signal, sys\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "from flashdreams.cli.main import main\n"
+            "sys.exit(main())\n"
+        )
+        environment = {
+            **os.environ,
+            "FLASHDREAMS_RUNNER_CONFIGS": SLUGS,
+            "PYTHONPATH": str(HERE),
+            "OMP_NUM_THREADS": "1",
+        }
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, words)],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    return start
+
+
+@pytest.fixture
+def finished(command):
+    """Runs `flashdreams ...` to its end: exit code, stdout, stderr."""
+
+    def run(*words, **options):
+        process = command(*words, **options)
+        out, err = process.communicate(timeout=100)
+        return process.returncode, out, err
+
+    return run
+
+
+@pytest.fixture
+def decode():
+    """Every frame of a video file, uint8 [T, H, W, 3]."""
+
+    def frames(path):
+        with av.open(str(path)) as container:
+            return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+    return frames
