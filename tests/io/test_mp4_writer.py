@@ -132,6 +132,23 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path, moving_blocks):
     assert count_frames(tmp_path / "v.mp4") == 9
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_length(tmp_path):
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    second = np.random.default_rng(0).integers(0, 256, (16, 128, 128, 3), dtype=np.uint8)
+    with Mp4Writer(tmp_path / "v.mp4", fps=16, height=128, width=128) as writer:
+        for _ in range(10):
+            writer.write(second)
+        warm = resident()
+        for _ in range(60):
+            writer.write(second)
+        grown = resident() - warm
+    assert grown < 12 * 2**20  # the frames are 45 MiB, and the file is as large
+    assert (tmp_path / "v.mp4").stat().st_size > 12 * 2**20
+
+
 def test_names_that_look_like_urls_are_files(tmp_path, moving_blocks):
     write(tmp_path / "http:x?.mp4", moving_blocks(4))
     assert count_frames(tmp_path / "http:x?.mp4") == 4

@@ -42,7 +42,12 @@ def test_a_full_disk_leaves_a_playable_file_and_says_so(finished, tmp_path, deco
 def can_mount():
     if sys.platform != "linux" or shutil.which("unshare") is None:
         return False
-    return subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 SMALL_DISK = """
@@ -66,7 +71,11 @@ shutil.copytree(small, kept)
 def test_a_disk_that_is_really_full(tmp_path, decode, suffix):
     ran = subprocess.run(
         ["unshare", "-rm", sys.executable, "-c", SMALL_DISK, tmp_path / "kept", suffix],
-        env={"PYTHONPATH": str(__file__).rpartition("/")[0], "OMP_NUM_THREADS": "1", "PATH": "/usr/bin:/bin:/sbin"},
+        env={
+            "PYTHONPATH": str(__file__).rpartition("/")[0],
+            "OMP_NUM_THREADS": "1",
+            "PATH": "/usr/bin:/bin:/sbin",
+        },
         capture_output=True,
         text=True,
         timeout=120,

@@ -58,7 +58,10 @@ def test_a_kill_leaves_a_playable_file_and_its_record(command, tmp_path, decode)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert len(decode(tmp_path / "v.mp4")) >= 32
-    assert yaml.safe_load((tmp_path / "v.run.yaml").read_text())["made"] == {"output": "v.mp4", "finished": False}
+    assert yaml.safe_load((tmp_path / "v.run.yaml").read_text())["made"] == {
+        "output": "v.mp4",
+        "finished": False,
+    }
 
 
 def test_ctrl_c_before_the_first_chunk(command, tmp_path):

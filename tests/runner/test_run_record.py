@@ -70,7 +70,10 @@ def test_it_is_on_disk_from_the_first_chunk_on(toys, tmp_path):
 def test_the_number_of_threads_is_spelt_out(toys, tmp_path):
     import torch
 
-    assert run(toys.PLAIN, output=tmp_path / "v.mp4", total_blocks=1)["config"]["threads"] == torch.get_num_threads()
+    assert (
+        run(toys.PLAIN, output=tmp_path / "v.mp4", total_blocks=1)["config"]["threads"]
+        == torch.get_num_threads()
+    )
 
 
 def test_a_config_of_one_s_own_is_recorded_whole(toys, tmp_path):
@@ -89,7 +92,18 @@ def test_the_output_that_is_replaced_is_no_input(toys, tmp_path):
 
 def test_a_run_is_repeated_from_its_record(toys, tmp_path, finished):
     (tmp_path / "steer.txt").write_text("0.25")
-    flags = ["--seed", "9", "--total-blocks", "4", "--scale", "2", "--steer-file", "steer.txt", "--steer", "None"]
+    flags = [
+        "--seed",
+        "9",
+        "--total-blocks",
+        "4",
+        "--scale",
+        "2",
+        "--steer-file",
+        "steer.txt",
+        "--steer",
+        "None",
+    ]
     flags += ["--prompt", "a: hill", "--pipeline.diffusion-model.transformer.window", "4", "--threads", "1"]
     assert finished("run", "toy", *flags, "--output", "first")[0] == 0
     code, _, err = finished("run", "--config", "first.run.yaml", "--output", "second")
@@ -128,7 +142,9 @@ def test_changed_input_files_are_found(tmp_path):
     ]
     (tmp_path / "other.png").write_text("other.png")
     (tmp_path / "gone.png").unlink()
-    with pytest.raises(InputError, match=rf"gone\.png .* made from: now absent\.\nIts SHA-256 was {gone[:12]}"):
+    with pytest.raises(
+        InputError, match=rf"gone\.png .* made from: now absent\.\nIts SHA-256 was {gone[:12]}"
+    ):
         check_files(record)
 
 

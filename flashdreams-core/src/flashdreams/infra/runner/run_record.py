@@ -65,9 +65,9 @@ def check_files(record: Mapping[str, Any]) -> None:
     now = hashes_of(then)
     for name, hash in then.items():
         if now.get(name) != hash:
-            found = f"now {now[name][:12]}..." if name in now else "now absent"
+            found = f"now {now[name][:12]}..." if name in now else "now absent."
             raise InputError(
-                f"{name} is not the file that the run was made from: {found}.",
+                f"{name} is not the file that the run was made from: {found}",
                 f"Its SHA-256 was {hash[:12]}...",
                 "Put that file back, or name the new one with its flag, without --config.",
             )
