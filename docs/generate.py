@@ -14,8 +14,8 @@ from typing import Any
 from flashdreams import environment
 from flashdreams.cli import main, run, show
 from flashdreams.cli.flag_tree import flag_text
-from flashdreams.infra.config_fields import config_fields, is_config, is_config_class
-from flashdreams.infra.config_types import describe, short, type_members
+from flashdreams.infra.config.fields import config_fields, is_config, is_config_class
+from flashdreams.infra.config.types import describe, short, type_members
 from flashdreams.infra.decoder.config import DecoderConfig
 from flashdreams.infra.diffusion.transformer.config import TransformerConfig
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig

@@ -9,7 +9,7 @@ import pytest
 
 from flashdreams.errors import FieldTypeError, FieldValueError, TargetError, UnknownFieldError
 from flashdreams.infra.config import InstantiateConfig, copy_config, derive_config
-from flashdreams.infra.derive import create_config
+from flashdreams.infra.config.derive import create_config
 
 
 class Thing:

@@ -12,8 +12,8 @@ import pytest
 import flashdreams.infra
 from flashdreams.errors import ConfigError
 from flashdreams.infra.config import InstantiateConfig
-from flashdreams.infra.config_fields import config_fields, field_defaults, field_values, is_config_class
-from flashdreams.infra.config_types import coerce
+from flashdreams.infra.config.fields import config_fields, field_defaults, field_values, is_config_class
+from flashdreams.infra.config.types import coerce
 
 
 @dataclass(kw_only=True)

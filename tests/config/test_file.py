@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from flashdreams.errors import ConfigFileError, FieldTypeError, TargetError, UnknownFieldError
 from flashdreams.infra.config import InstantiateConfig, derive_config
-from flashdreams.infra.config_fields import config_fields
-from flashdreams.infra.config_file import apply_differences, differences, dump, parse, read, resolved
-from flashdreams.infra.config_types import same
+from flashdreams.infra.config.fields import config_fields
+from flashdreams.infra.config.file import apply_differences, differences, dump, parse, read, resolved
+from flashdreams.infra.config.types import same
 
 
 class Thing:

@@ -9,12 +9,12 @@ import pytest
 
 MODULES = [
     "flashdreams.infra.config",
-    "flashdreams.infra.derive",
-    "flashdreams.infra.config_fields",
-    "flashdreams.infra.config_types",
-    "flashdreams.infra.config_tree",
-    "flashdreams.infra.config_diff",
-    "flashdreams.infra.config_file",
+    "flashdreams.infra.config.derive",
+    "flashdreams.infra.config.fields",
+    "flashdreams.infra.config.types",
+    "flashdreams.infra.config.tree",
+    "flashdreams.infra.config.diff",
+    "flashdreams.infra.config.file",
     "flashdreams.infra.runner",
     "flashdreams.infra.pipeline",
     "flashdreams.infra.encoder.config",
@@ -25,7 +25,7 @@ MODULES = [
 ]
 USE = """
 from flashdreams.infra.config import InstantiateConfig, derive_config
-from flashdreams.infra.config_fields import config_fields
+from flashdreams.infra.config.fields import config_fields
 base = InstantiateConfig(_target="nowhere:Thing")
 print(derive_config(base, _target="nowhere:Other"), [info.doc for info in config_fields(base)])
 """
@@ -47,5 +47,5 @@ def test_using_configs_imports_neither():
 
 
 def test_reading_and_writing_files_imports_neither():
-    code = "from flashdreams.infra.config_file import dump, parse; parse(dump({'a': 1}))"
+    code = "from flashdreams.infra.config.file import dump, parse; parse(dump({'a': 1}))"
     assert imported_after(code).isdisjoint({"torch", "numpy"})

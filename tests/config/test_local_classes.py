@@ -8,8 +8,8 @@ import pytest
 
 from flashdreams.errors import ConfigError, FieldTypeError, TargetError
 from flashdreams.infra.config import InstantiateConfig, derive_config
-from flashdreams.infra.config_diff import apply_differences, differences, resolved
-from flashdreams.infra.config_fields import config_fields
+from flashdreams.infra.config.diff import apply_differences, differences, resolved
+from flashdreams.infra.config.fields import config_fields
 
 
 def local_classes():

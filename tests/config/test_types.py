@@ -12,7 +12,7 @@ from typing import Any, Literal, Optional, Union
 import pytest
 
 from flashdreams.errors import ConfigError, FieldTypeError
-from flashdreams.infra.config_types import coerce, describe, same, short
+from flashdreams.infra.config.types import coerce, describe, same, short
 
 
 @dataclass(kw_only=True)

@@ -34,9 +34,20 @@ def test_cuda_by_kind_and_by_number():
 
 def test_threads_are_given_back():
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError, match="stop"), cpu_threads(before + 2) as count:
+    with cpu_threads(before + 2) as count:
         assert count == torch.get_num_threads() == before + 2
-        raise RuntimeError("stop")
     assert torch.get_num_threads() == before
     with cpu_threads(None) as count:
         assert count == before
+
+
+def test_threads_are_given_back_after_an_error():
+    before = torch.get_num_threads()
+
+    @cpu_threads(before + 2)
+    def fail():
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert torch.get_num_threads() == before

@@ -26,7 +26,7 @@ def test_a_full_disk_leaves_a_playable_file_and_says_so(finished, tmp_path, deco
     flags = ("--output", "v.mp4", "--total-blocks", "2000", "--scale", "16", "--progress", "off")
     code, _, err = finished("run", "toy", *flags, preexec_fn=limit_files)
     lines = err.splitlines()
-    said = re.fullmatch(r"Stopped by OutputBrokenOffError: (\d+) frames are in v\.mp4\.", lines[0])
+    said = re.fullmatch(r"Stopped by the disk: (\d+) frames are in v\.mp4\.", lines[0])
     assert said, err
     assert lines[1:] == [
         "error: v.mp4 could not be written to its end: File too large.",
@@ -57,9 +57,9 @@ subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "none", "/mnt"], chec
 import runner_toys
 from flashdreams.errors import OutputBrokenOffError
 from flashdreams.infra.config import derive_config
-config = derive_config(runner_toys.TOY, output=small / f"v{suffix}", total_blocks=4000, scale=24, progress="off")
+config = derive_config(runner_toys.TOY, output=small / f"v{suffix}", total_blocks=4000, scale=24)
 try:
-    config.setup().run()
+    derive_config(config, progress="off").setup().run()
 except OutputBrokenOffError as error:
     print(error.__cause__.errno == errno.ENOSPC, flush=True)
 shutil.copytree(small, kept)

@@ -83,23 +83,31 @@ def raised(number):
 @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Stopped)])
 def test_a_held_signal_waits(number, error):
     done = []
-    with Interrupts() as interrupts, pytest.raises(error) as caught:
+
+    def work(interrupts):
         with interrupts.held():
             raised(number)
             with interrupts.held():
                 done.append("inner")
             done.append("outer")
         done.append("never")
+
+    with Interrupts() as interrupts, pytest.raises(error) as caught:
+        work(interrupts)
     assert done == ["inner", "outer"]
     if error is Stopped:
         assert (caught.value.code, caught.value.signal_name) == (143, "SIGTERM")
 
 
 def test_one_ctrl_c_that_arrives_twice_is_one():
+    def interrupt_twice(interrupts):
+        with interrupts.held():
+            raised(signal.SIGINT)
+            raised(signal.SIGINT)
+
     with Interrupts() as interrupts:
-        with pytest.raises(KeyboardInterrupt), interrupts.held():
-            raised(signal.SIGINT)
-            raised(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt_twice(interrupts)
         raised(signal.SIGINT)
         with interrupts.held():
             raised(signal.SIGTERM)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flashdreams.errors import UnknownComponentError, did_you_mean
-from flashdreams.infra.config_file import FindComponent, NameComponent
+from flashdreams.infra.config.file import FindComponent, NameComponent
 from flashdreams.plugins.registry import Registry
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flashdreams.infra.config_fields import FieldInfo, config_fields, is_config, is_config_class
-from flashdreams.infra.config_types import type_members
+from flashdreams.infra.config.fields import FieldInfo, config_fields, is_config, is_config_class
+from flashdreams.infra.config.types import type_members
 
 _FIXED = frozenset({("runner_name",)})
 

@@ -23,8 +23,8 @@ from flashdreams.cli.line import tidy_line
 from flashdreams.cli.options import HELP, Option
 from flashdreams.cli.values import option_spec, part_spec, value_spec
 from flashdreams.errors import UsageError
-from flashdreams.infra.config_types import same
-from flashdreams.infra.derive import change_config
+from flashdreams.infra.config.derive import change_config
+from flashdreams.infra.config.types import same
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

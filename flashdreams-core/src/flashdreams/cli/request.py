@@ -13,8 +13,8 @@ from flashdreams.cli.console import columns
 from flashdreams.cli.options import Option, looks_like_flag
 from flashdreams.cli.swap import take_swaps
 from flashdreams.errors import ConfigFileError, UsageError
-from flashdreams.infra.config_fields import config_fields
-from flashdreams.infra.config_file import apply_differences, read
+from flashdreams.infra.config.fields import config_fields
+from flashdreams.infra.config.file import apply_differences, read
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.plugins.registry import Registry, get_registry
 

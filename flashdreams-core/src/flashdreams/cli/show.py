@@ -11,9 +11,9 @@ from flashdreams.cli.flags import flags_help, parse_flags
 from flashdreams.cli.options import HELP, Option, take_options
 from flashdreams.cli.request import CONFIG, USE, Request, open_registry, read_request, runnable
 from flashdreams.errors import UsageError, did_you_mean
-from flashdreams.infra.config_fields import is_config
-from flashdreams.infra.config_file import differences, dump, resolved
-from flashdreams.infra.config_types import short
+from flashdreams.infra.config.fields import is_config
+from flashdreams.infra.config.file import differences, dump, resolved
+from flashdreams.infra.config.types import short
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.plugins.registry import Registry
 

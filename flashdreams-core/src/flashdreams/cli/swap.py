@@ -15,7 +15,7 @@ from flashdreams.errors import (
     UsageError,
     did_you_mean,
 )
-from flashdreams.infra.config_types import coerce, describe
+from flashdreams.infra.config.types import coerce, describe
 from flashdreams.plugins.registry import Registry
 
 ConfigT = TypeVar("ConfigT")

@@ -15,7 +15,7 @@ from tyro.constructors import (
 from flashdreams.cli.flag_tree import Flag
 from flashdreams.cli.options import Option
 from flashdreams.errors import ConfigError, FieldTypeError, UsageError, nearest
-from flashdreams.infra.config_types import describe, type_members
+from flashdreams.infra.config.types import describe, type_members
 
 
 def value_spec(flag: Flag, prog: str) -> PrimitiveConstructorSpec[Any]:

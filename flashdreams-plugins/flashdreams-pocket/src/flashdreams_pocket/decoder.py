@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from einops import rearrange
 from torch import Tensor
 
@@ -24,4 +26,4 @@ class RacerDecoder(Decoder):
     def forward(self, latents: Tensor) -> Tensor:
         """Latents ``[B, 8, T, 8, 8]`` to pixels ``[B, 3, T, 64, 64]`` in [-1, 1]."""
         frames = self.frames(rearrange(latents, "b c t h w -> (b t) c h w")).clamp(-1, 1)
-        return rearrange(frames, "(b t) c h w -> b c t h w", t=latents.shape[2])
+        return cast(Tensor, rearrange(frames, "(b t) c h w -> b c t h w", t=latents.shape[2]))

@@ -51,14 +51,20 @@ class RacerDiT(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        for linear in (m for m in self.modules() if isinstance(m, nn.Linear)):
-            nn.init.normal_(linear.weight, std=0.5 / math.sqrt(linear.in_features))
-            nn.init.zeros_(linear.bias) if linear.bias is not None else None
-        for zero in (self.modulation, self.head, *(b.out for b in self.blocks)):
-            nn.init.zeros_(zero.weight)
-        for block in self.blocks:
-            nn.init.zeros_(block.down.weight)
-            nn.init.ones_(block.offset[2]), nn.init.ones_(block.offset[5])
+        """Every residual branch starts at nothing, and so does the change from the previous frame."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.5 / math.sqrt(module.in_features))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, Block):
+                nn.init.zeros_(module.out.weight)
+                nn.init.zeros_(module.down.weight)
+                nn.init.ones_(module.offset[2])
+                nn.init.ones_(module.offset[5])
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.head.weight)
 
     def forward(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -24,6 +24,11 @@ class RacerCache(TransformerCache):
 
     previous: Tensor = field(default_factory=lambda: torch.empty(0))
     """Clean latents of the last frame, ``[B, 8, 1, 8, 8]``."""
+
+    @property
+    def kv(self) -> KVCache:
+        """The KV cache, which every rollout of this model has."""
+        return cast(KVCache, self.past)
 
 
 class RacerTransformer(Transformer):
@@ -50,8 +55,8 @@ class RacerTransformer(Transformer):
         if (height, width) != (LATENT_SIZE, LATENT_SIZE):
             raise FieldValueError(
                 f"A frame has {height} x {width} latents.",
-                f"pocket-racer dreams {FRAME_SIZE} x {FRAME_SIZE} pixels: {LATENT_SIZE} x {LATENT_SIZE} latents.",
-                f"Set the pipeline's height and width to {FRAME_SIZE}, or to {LATENT_SIZE} without a decoder.",
+                f"pocket-racer dreams {FRAME_SIZE} x {FRAME_SIZE} pixels, of {LATENT_SIZE} x {LATENT_SIZE}.",
+                f"Set height and width of the pipeline to {FRAME_SIZE}, or to {LATENT_SIZE} without a decoder.",
             )
         return super().latent_shape(height, width)
 
@@ -105,14 +110,16 @@ class RacerTransformer(Transformer):
         self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any
     ) -> Tensor:
         racer, batch = _racer(cache), latents.shape[0]
-        return self.dit(
+        past = racer.kv
+        clean = self.dit(
             latents,
             timestep.expand(batch, 1),
             control.to(latents.dtype).view(-1, 1, 3).expand(batch, 1, 3),
             racer.previous,
-            racer.past.query_positions,
-            self._attend_to(racer.past),
+            past.query_positions,
+            self._attend_to(past),
         )
+        return cast(Tensor, clean)
 
     def _attend_to(self, past: KVCache) -> Attend:
         """Attention over what is cached, the current frame's keys and values written first."""

@@ -84,7 +84,7 @@ class Runner:
             chunk = None
             for index in range(self.config.total_blocks):
                 chunk = self.pipeline.generate(index, rollout, input=self.control(index, chunk))
-                recording.write(self.written(chunk, rollout, output))
+                recording.write(self.written(chunk, rollout, output), chunk.shape[2])
                 self.pipeline.finalize(index, rollout)
                 recording.chunk_final()
         return recording.summary()

@@ -64,21 +64,19 @@ class Recording:
         """Loading is over, and the first chunk is about to be made."""
         self.progress.rollout_began()
 
-    def write(self, array: Array) -> None:
-        """Append a chunk: frames, uint8 ``[T, H, W, 3]``, or latents, ``[B, C, T, H, W]``.
+    def write(self, array: Array, pixel_frames: int) -> None:
+        """Append a chunk of ``pixel_frames``: as frames, uint8 ``[T, H, W, 3]``, or latents.
 
         Raises:
             OutputBrokenOffError: The disk is full, or failed.
         """
-        latents = holds_latents(self.output)
-        self.progress.chunk_made(array.shape[2 if latents else 0])
+        self.progress.chunk_made(pixel_frames)
         with self._interrupts.held():
             try:
                 if self._writer is None:
-                    write_record(
-                        self.record_path, self._record, {"output": self.output.name, "finished": False}
-                    )
                     self._writer = self._open(array)
+                    begun = {"output": self.output.name, "finished": False}
+                    write_record(self.record_path, self._record, begun)
                 self._writer.write(array)
             except OSError as error:
                 raise self._broken_off(error) from error
@@ -179,4 +177,6 @@ class Recording:
 def _cause(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "Ctrl-C"
+    if isinstance(error, OutputBrokenOffError):
+        return "the disk"
     return error.signal_name if isinstance(error, Stopped) else type(error).__name__

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.errors import ConfigFileError, InputError, PluginError
-from flashdreams.infra.config_file import differences, dump, resolved
+from flashdreams.infra.config.file import differences, dump, resolved
 from flashdreams.io.checksum import hashes_of
 from flashdreams.io.outputs import write_text
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flashdreams.errors import ConfigFileError, did_you_mean
-from flashdreams.infra.config_diff import (
+from flashdreams.infra.config.diff import (
     FindComponent,
     NameComponent,
     apply_differences,
@@ -39,9 +39,9 @@ def dump(tree: dict[str, Any], format: Format = "yaml") -> str:
         import json
 
         return json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
-    from flashdreams.infra import config_yaml
+    from flashdreams.infra.config import yaml_text
 
-    return config_yaml.dump(tree)
+    return yaml_text.dump(tree)
 
 
 def parse(text: str, format: Format = "yaml", source: str = "The text") -> dict[str, Any]:
@@ -103,6 +103,6 @@ def _load(text: str, format: Format) -> Any:
         import json
 
         return json.loads(text)
-    from flashdreams.infra import config_yaml
+    from flashdreams.infra.config import yaml_text
 
-    return config_yaml.load(text)
+    return yaml_text.load(text)

@@ -17,7 +17,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from flashdreams.errors import ConfigError, FieldTypeError, nearest
-from flashdreams.infra.config_fields import field_values, is_config, is_config_class
+from flashdreams.infra.config.fields import field_values, is_config, is_config_class
 
 Build = Callable[[type, "dict[str, Any]", str], Any]
 """Makes a config of a class from a dict of its fields, at a dotted path."""

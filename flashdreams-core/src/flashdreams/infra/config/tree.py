@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flashdreams.infra.config_fields import config_fields, field_defaults, has_target, is_config
-from flashdreams.infra.config_types import same, short
+from flashdreams.infra.config.fields import config_fields, field_defaults, has_target, is_config
+from flashdreams.infra.config.types import same, short
 
 _LONGEST_LIST = 8
 

@@ -14,8 +14,7 @@ from flashdreams.errors import (
     did_you_mean,
     nearest,
 )
-from flashdreams.infra._target import check_target
-from flashdreams.infra.config_fields import (
+from flashdreams.infra.config.fields import (
     FieldInfo,
     config_fields,
     field_defaults,
@@ -23,7 +22,8 @@ from flashdreams.infra.config_fields import (
     has_target,
     is_config,
 )
-from flashdreams.infra.config_types import coerce, describe, short
+from flashdreams.infra.config.target import check_target
+from flashdreams.infra.config.types import coerce, describe, short
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -11,9 +11,9 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from flashdreams.infra._target import resolve_target
-from flashdreams.infra.config_tree import format_config
-from flashdreams.infra.derive import ConfigT, derive_config
+from flashdreams.infra.config.derive import ConfigT, derive_config
+from flashdreams.infra.config.target import resolve_target
+from flashdreams.infra.config.tree import format_config
 
 __all__ = ["InstantiateConfig", "copy_config", "derive_config"]
 

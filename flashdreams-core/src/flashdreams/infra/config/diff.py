@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from flashdreams.errors import ConfigError, ConfigFileError
-from flashdreams.infra._target import resolve_target, target_text
-from flashdreams.infra.config_fields import (
+from flashdreams.infra.config.derive import ConfigT, change_config, create_config
+from flashdreams.infra.config.fields import (
     FieldInfo,
     config_fields,
     field_defaults,
@@ -22,8 +22,8 @@ from flashdreams.infra.config_fields import (
     is_config,
     is_config_class,
 )
-from flashdreams.infra.config_types import coerce, same, short, type_members
-from flashdreams.infra.derive import ConfigT, change_config, create_config
+from flashdreams.infra.config.target import resolve_target, target_text
+from flashdreams.infra.config.types import coerce, same, short, type_members
 
 _RESERVED = ("_class", "_use", "_path", "_tuple")
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeGuard, get_type_hints
 
 from flashdreams.errors import ConfigError
-from flashdreams.infra.config_docs import field_doc
+from flashdreams.infra.config.docs import field_doc
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
