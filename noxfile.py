@@ -9,7 +9,8 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 
 PACKAGES = ("-e", "flashdreams-core", "-e", "flashdreams-plugins/flashdreams-pocket")
-TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "diffusers")
+TRAINING = ("-e", "flashdreams-plugins/flashdreams-pocket[train]")
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "diffusers", "mypy", "types-PyYAML")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
@@ -29,14 +30,14 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests that take seconds each, on two processes."""
-    install(session, *PACKAGES, *TEST_TOOLS)
+    install(session, *PACKAGES, *TRAINING, *TEST_TOOLS)
     session.run("pytest", "-n", "2", "-m", "not slow", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """Run the tests that take minutes: long rollouts and whole installations."""
-    install(session, *PACKAGES, *TEST_TOOLS)
+    install(session, *PACKAGES, *TRAINING, *TEST_TOOLS)
     session.run("pytest", "-m", "slow", *session.posargs, env=ONE_THREAD)
 
 
