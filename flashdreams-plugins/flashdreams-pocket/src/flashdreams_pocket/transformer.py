@@ -56,7 +56,7 @@ class RacerTransformer(Transformer):
             raise FieldValueError(
                 f"A frame has {height} x {width} latents.",
                 f"pocket-racer dreams {FRAME_SIZE} x {FRAME_SIZE} pixels, of {LATENT_SIZE} x {LATENT_SIZE}.",
-                f"Set height and width of the pipeline to {FRAME_SIZE}, or to {LATENT_SIZE} without a decoder.",
+                f"Set the pipeline to {FRAME_SIZE} x {FRAME_SIZE}, or {LATENT_SIZE} x {LATENT_SIZE} undecoded.",
             )
         return super().latent_shape(height, width)
 
