@@ -48,7 +48,7 @@ def test_no_host_sync_on_a_gpu_of_shapes_alone(rope_positions):
 class ConcatenatingTransformer(ToyTransformer):
     """Fault: a new cache tensor for every chunk."""
 
-    def commit_chunk(self, latents, cache):
+    def remember_chunk(self, latents, cache):
         cache.past.keys = cache.past.keys.clone()
 
 
@@ -102,19 +102,43 @@ def test_host_syncs_are_found_on_a_gpu_of_shapes_alone(mutant):
     assert host_syncs_on_fake_gpu(pipeline, rollout) != []
 
 
-class RestlessEncoder(ToyControlEncoder):
-    """Fault: the encoding changes its shape, so it cannot keep its place."""
+class TwoShapesEncoder(ToyControlEncoder):
+    """Allowed: encodings of two shapes, which take turns."""
 
     def forward(self, input, state):
         encoded, state = super().forward(input, state)
         return encoded.unsqueeze(0) if int(input) % 2 else encoded, state
 
 
-def test_a_control_that_changes_its_shape_is_found():
+def test_controls_of_two_shapes_keep_a_place_each():
     config = toy_pipeline_config()
-    config.encoder._target = RestlessEncoder
+    config.encoder._target = TwoShapesEncoder
     report = record_rollouts(config.setup(), chunks=12, controls=controls)
-    assert len(report.keys_per_rollout[0]) > 3
+    assert 3 < len(report.keys_per_rollout[0]) <= 2 * 3
+    assert report.new_in_later_rollouts == 0
+
+
+class GrowingEncoder(ToyControlEncoder):
+    """Fault: an encoding that grows."""
+
+    def forward(self, input, state):
+        encoded, state = super().forward(input, state)
+        return encoded.repeat(1 + int(input)), state
+
+
+class SummingTransformer(ToyTransformer):
+    """Takes a control of any length."""
+
+    def predict_flow(self, latents, timestep, cache, control):
+        return super().predict_flow(latents, timestep, cache, control.sum(0, keepdim=True))
+
+
+def test_a_control_that_grows_is_found():
+    config = toy_pipeline_config()
+    config.encoder._target = GrowingEncoder
+    config.diffusion_model.transformer._target = SummingTransformer
+    report = record_rollouts(config.setup(), chunks=12, controls=controls)
+    assert len(report.keys_per_rollout[0]) > 6
 
 
 def test_recording_leaves_the_pipeline_as_it_was(toy):

@@ -14,10 +14,12 @@ from flashdreams.errors import (
     InputError,
     NoFreeSlotError,
     OutOfOrderError,
+    RolloutError,
     SnapshotError,
 )
 from flashdreams.infra.config import derive_config
-from flashdreams.testing.toy import ToyTransformer, toy_pipeline_config
+from flashdreams.infra.pipeline.observers import Observers
+from flashdreams.testing.toy import ToyDecoder, ToyTransformer, toy_pipeline_config
 
 CONTROLS = [0.3, -1.0, 0.7, None, 2.0, -0.2, 0.1]
 
@@ -181,13 +183,15 @@ def test_a_snapshot_goes_back_to_another_pipeline_of_the_same_config(toy):
     assert torch.equal(video(toy, rollout), video(twin.pipeline, twin))
 
 
-def test_a_snapshot_of_another_shape_is_refused(toy):
+def test_a_snapshot_of_another_config_is_refused(toy):
     rollout = toy.initialize_cache()
     step(toy, rollout, 0.5)
-    wider = derive_config(toy_pipeline_config(), diffusion_model=dict(transformer=dict(width=32))).setup()
-    with pytest.raises(SnapshotError, match="The snapshot's keys are"):
-        wider.restore(rollout.snapshot())
-    assert wider.slots.lent == 0
+    for change in (dict(width=32), dict(sink=2), dict(rope_positions="window")):
+        config = derive_config(toy_pipeline_config(), diffusion_model=dict(transformer=change))
+        other = config.setup()
+        with pytest.raises(SnapshotError, match="whose config differs"):
+            other.restore(rollout.snapshot())
+        assert other.slots.lent == 0
 
 
 def test_out_of_order_calls_are_refused(toy):
@@ -340,3 +344,112 @@ def test_a_pipeline_keeps_a_config_of_its_own():
     pipeline = config.setup()
     config.name = "changed"
     assert pipeline.config.name == "toy"
+
+
+@pytest.mark.parametrize("where", ["encoder", "decoder", "transformer", "rollout"])
+def test_finalize_interrupted_while_it_commits_goes_on_where_it_was(toy, monkeypatch, where):
+    with toy.initialize_cache(seed=5) as rollout:
+        expected = video(toy, rollout)
+    rollout = toy.initialize_cache(seed=5)
+    chunks = [step(toy, rollout, control) for control in CONTROLS[:3]]
+    chunks.append(toy.generate(3, rollout, input=CONTROLS[3]))
+    owner, name = {
+        "encoder": (rollout.slot.encoder, "commit"),
+        "decoder": (rollout.slot.decoder, "commit"),
+        "transformer": (toy.diffusion_model.transformer, "remember_chunk"),
+        "rollout": (rollout, "advance"),
+    }[where]
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            toy.finalize(3, rollout)
+    with pytest.raises(OutOfOrderError, match="interrupted half-way"):
+        toy.generate(3, rollout, input=CONTROLS[3])
+    with pytest.raises(OutOfOrderError, match="interrupted half-way"):
+        rollout.snapshot()
+    toy.finalize(3, rollout)
+    chunks += [step(toy, rollout, control) for control in CONTROLS[4:]]
+    assert torch.equal(expected, torch.cat(chunks, dim=2))
+
+
+class ToldObservers(Observers):
+    def __init__(self):
+        self.told = []
+
+    def rollout_started(self, rollout):
+        self.told.append("started")
+
+    def chunk_generated(self, rollout, index, chunk):
+        self.told.append(index)
+
+    def rollout_finished(self, rollout):
+        self.told.append("finished")
+
+
+def test_observers_hear_a_beginning_and_an_end_of_every_rollout(toy):
+    toy.observers = ToldObservers()
+    with pytest.raises(InputError):
+        toy.initialize_cache(foo=1)
+    with toy.initialize_cache() as rollout:
+        step(toy, rollout, None)
+        fork = rollout.fork()
+    fork.close()
+    assert toy.observers.told == ["started", 0, "started", "finished", "finished"]
+
+
+def test_a_pipeline_moves_only_between_rollouts(toy):
+    with toy.initialize_cache() as rollout:
+        step(toy, rollout, None)
+        with pytest.raises(RolloutError, match="with 1 rollouts alive"):
+            toy.to("cpu")
+    old = rollout._slot
+    toy.to("cpu")
+    with toy.initialize_cache() as rollout:
+        assert rollout.slot is not old
+    with pytest.raises(FieldValueError, match=r"cast from torch\.float32 to torch\.bfloat16"):
+        toy.to(torch.bfloat16)
+
+
+def test_a_rollout_of_another_pipeline_is_refused(toy):
+    rollout = toy_pipeline_config().setup().initialize_cache()
+    for use in (toy.generate, toy.finalize):
+        with pytest.raises(RolloutError, match="was given to another"):
+            use(0, rollout)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (dict(seed=-1), "The seed is -1"),
+        (dict(seed=1.5), r"The seed is 1\.5"),
+        (dict(batch_size=0), "batch_size is 0"),
+        (dict(prompts="a", text="b"), "Both prompts and text"),
+        (dict(promts="a"), r"was given promts\.(.|\n)*It takes prompts"),
+        (dict(first_frame=torch.zeros(1)), "was given first_frame"),
+    ],
+)
+def test_what_a_rollout_cannot_begin_with_is_refused(toy, given, says):
+    with pytest.raises(InputError, match=says):
+        toy.initialize_cache(**given)
+    assert toy.slots.lent == 0
+
+
+def test_a_decoder_that_hands_latents_on_does_not_share_them():
+    config = toy_pipeline_config()
+    config.decoder._target = HandingOn
+    config.decoder.spatial_compression = 1
+    pipeline = config.setup()
+    with pipeline.initialize_cache() as rollout:
+        chunk = pipeline.generate(0, rollout)
+        kept = rollout.pending.latents.clone()
+        chunk.zero_()
+        assert torch.equal(rollout.pending.latents, kept)
+
+
+class HandingOn(ToyDecoder):
+    def forward(self, latents, state):
+        return latents, latents[:, :, -1:].clone()

@@ -21,7 +21,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from flashdreams.errors import FieldValueError, OutOfOrderError, SnapshotError
+from flashdreams.core.window import check_rope_positions, check_window
+from flashdreams.errors import OutOfOrderError, SnapshotError
 
 RopePositions = Literal["absolute", "window"]
 
@@ -42,7 +43,7 @@ class KVCache:
         sink: First latent frames, never forgotten.
         chunk: Latent frames of one chunk.
         dtype: Type of keys and values.
-        device: Where they live. Under ``torch.device("meta")`` they live nowhere, to ask for their size.
+        device: Where they live.
         rope_positions: What positions count: "absolute" from the beginning of the rollout, for keys that
             are rotated before they are stored; "window" from the beginning of the window, for keys that
             are stored raw and rotated whenever they are read, so that positions stay below ``window``.
@@ -84,9 +85,8 @@ class KVCache:
         device: torch.device | str,
         rope_positions: RopePositions = "absolute",
     ) -> None:
-        check_sizes(window, sink, chunk, rope_positions)
-        if torch.get_default_device().type == "meta":
-            device = "meta"
+        check_window(window, sink, chunk)
+        check_rope_positions(rope_positions)
         self.frame_tokens, self.window, self.sink, self.chunk = frame_tokens, window, sink, chunk
         self.rope_positions = rope_positions
         shape = (layers, batch_size, window * frame_tokens, heads, head_dim)
@@ -147,7 +147,7 @@ class KVCache:
     def snapshot(self) -> dict[str, Any]:
         """A host copy of what attention may see: index, keys and values."""
         keys, values = (t[:, :, : self.filled].to("cpu", copy=True) for t in (self.keys, self.values))
-        return {"index": self.index, "keys": keys, "values": values}
+        return {"index": self.index, "layout": self._layout, "keys": keys, "values": values}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take up a snapshot, at the addresses that the cache has.
@@ -155,6 +155,12 @@ class KVCache:
         Raises:
             SnapshotError: The snapshot comes from a cache of other sizes or another dtype.
         """
+        if snapshot["layout"] != self._layout:
+            raise SnapshotError(
+                f"The snapshot's cache has (window, sink, chunk, rope_positions) {snapshot['layout']}.",
+                f"This one has {self._layout}, and keeps its chunks in other places.",
+                "Restore it to a pipeline of the config it was taken from.",
+            )
         stored = snapshot["keys"]
         frames = min(snapshot["index"] + 1, self.window // self.chunk) * self.chunk
         room = self.keys[:, :, : frames * self.frame_tokens]
@@ -184,6 +190,10 @@ class KVCache:
             self._frames,
         ]
 
+    @property
+    def _layout(self) -> tuple[int, int, int, str]:
+        return (self.window, self.sink, self.chunk, self.rope_positions)
+
     def _place(self, index: int) -> int:
         """Where chunk ``index`` goes, counted in chunks."""
         sink, ring = self.sink // self.chunk, (self.window - self.sink) // self.chunk
@@ -195,25 +205,3 @@ class KVCache:
         newest = last - (last - frames) % (self.window - self.sink)
         positions = torch.where(frames < self.sink, frames, newest - forgotten)
         torch.mul(positions, frames <= last, out=self.key_positions)
-
-
-def check_sizes(window: int, sink: int, chunk: int, rope_positions: str) -> None:
-    """Refuse sizes that no KV cache can have.
-
-    Raises:
-        FieldValueError: Window or sink hold no whole chunks, or the window has no room for both the sink
-            and the current chunk, or ``rope_positions`` is unknown.
-    """
-    whole = chunk > 0 and window % chunk == 0 and sink % chunk == 0
-    if not whole or not 0 <= sink <= window - chunk:
-        raise FieldValueError(
-            f"window is {window} and sink {sink}, in chunks of {chunk} latent frames.",
-            "Window and sink hold whole chunks, and the window has room for sink and current chunk.",
-            "Set window and sink to multiples of chunk, with sink < window.",
-        )
-    if rope_positions not in ("absolute", "window"):
-        raise FieldValueError(
-            f"rope_positions is {rope_positions!r}.",
-            'It is "absolute" or "window".',
-            'Leave it at "absolute", unless rollouts have no end.',
-        )

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from flashdreams.core.kv_cache import RopePositions, check_sizes
+from flashdreams.core.kv_cache import RopePositions
+from flashdreams.core.window import check_window
 
 
 class NaiveKVCache:
@@ -33,7 +34,7 @@ class NaiveKVCache:
         device: torch.device | str,
         rope_positions: RopePositions = "absolute",
     ) -> None:
-        check_sizes(window, sink, chunk, rope_positions)
+        check_window(window, sink, chunk)
         self.frame_tokens, self.window, self.sink, self.chunk = frame_tokens, window, sink, chunk
         self.rope_positions = rope_positions
         self.device = torch.device(device)

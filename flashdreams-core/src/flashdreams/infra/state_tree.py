@@ -1,12 +1,12 @@
 """Trees of tensors: whatever changes during a rollout, copied without moving it.
 
-A tree is a tensor, or a dict, list or tuple of trees, or a dataclass whose fields are trees; any other
-value is a leaf that is kept as it is. An object with methods ``snapshot()`` and ``restore(snapshot)``
-looks after itself.
+A tree is a tensor, a plain value (None, bool, int, float, str), or a dict, list, tuple or dataclass of
+trees. An object with ``snapshot()`` and ``restore(snapshot)``, such as a KV cache, looks after itself.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,97 +14,105 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_PLAIN = (type(None), bool, int, float, str)
 
-def map_tensors(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """The same tree with every tensor replaced by ``function(tensor)``."""
+
+def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    """The same tree with every tensor replaced by ``function(tensor)``.
+
+    Raises:
+        TypeError: The tree holds something that is no tree.
+    """
     if isinstance(tree, Tensor):
         return function(tree)
-    if isinstance(tree, dict):
-        return {key: map_tensors(function, value) for key, value in tree.items()}
-    if isinstance(tree, (list, tuple)):
-        mapped = [map_tensors(function, value) for value in tree]
-        return type(tree)(*mapped) if hasattr(tree, "_fields") else type(tree)(mapped)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        fields = {f.name: getattr(tree, f.name) for f in dataclasses.fields(tree) if f.init}
-        return dataclasses.replace(tree, **map_tensors(function, fields))
-    return tree
+    return _rebuilt(tree, [mapped(function, child) for _, child in _children(tree)])
 
 
 def tensors(tree: Any) -> Iterator[Tensor]:
-    """Every tensor of a tree, in a fixed order."""
+    """Every tensor of a tree, and of the objects in it that tell theirs as ``state_tensors()``."""
     if isinstance(tree, Tensor):
         yield tree
+    elif hasattr(tree, "state_tensors"):
+        yield from tree.state_tensors()
     else:
-        for value in _children(tree):
-            yield from tensors(value)
+        for _, child in _children(tree):
+            yield from tensors(child)
 
 
 def signature(tree: Any) -> Any:
-    """Structure, shapes and dtypes of a tree, comparable with ``==``."""
+    """Structure, shapes, dtypes and plain values of a tree, comparable with ``==``."""
     if isinstance(tree, Tensor):
         return (tuple(tree.shape), tree.dtype)
-    if isinstance(tree, dict):
-        return {key: signature(value) for key, value in tree.items()}
     children = _children(tree)
-    return (type(tree), [signature(value) for value in children]) if children else type(tree)
+    if children or not isinstance(tree, _PLAIN):
+        return (type(tree), [(key, signature(child)) for key, child in children])
+    return (type(tree), tree)
 
 
 def updated(old: Any, new: Any, device: torch.device | None = None) -> Any:
     """``new``'s values at ``old``'s addresses where the two have one signature, else a copy of ``new``.
 
     With ``device`` the copy is made there.
+
+    Raises:
+        TypeError: ``new`` holds something that is no tree.
     """
-    if old is not None and signature(old) == signature(new) and _same_leaves(old, new):
+    if signature(old) == signature(new):
         for target, source in zip(tensors(old), tensors(new), strict=True):
             target.copy_(source)
         return old
-    return map_tensors(lambda t: t.detach().to(device or t.device, copy=True), new)
+    return mapped(lambda t: t.detach().to(device or t.device, copy=True), new)
 
 
-def host_copy(tree: Any) -> Any:
+def snapshot(tree: Any) -> Any:
     """A copy of a tree in host memory that shares nothing with it."""
-    if hasattr(tree, "snapshot"):
-        return tree.snapshot()
     if isinstance(tree, Tensor):
         return tree.detach().to("cpu", copy=True)
-    if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return {f.name: host_copy(getattr(tree, f.name)) for f in dataclasses.fields(tree)}
+    if _looks_after_itself(tree):
+        return tree.snapshot()
+    return _rebuilt(tree, [snapshot(child) for _, child in _children(tree)])
+
+
+def restored(current: Any, saved: Any, device: torch.device) -> Any:
+    """What :func:`snapshot` saved, at ``current``'s addresses where the two have one shape."""
+    if _looks_after_itself(current):
+        current.restore(saved)
+        return current
+    here = dict(_children(current))
+    if not here or type(current) is not type(saved):
+        return updated(current, saved, device)
+    return _rebuilt(saved, [restored(here.get(key), child, device) for key, child in _children(saved)])
+
+
+def _looks_after_itself(tree: Any) -> bool:
+    return hasattr(tree, "snapshot") and hasattr(tree, "restore")
+
+
+def _children(tree: Any) -> list[tuple[Any, Any]]:
+    """The trees right inside a tree, each with its place; in an order that does not depend on history."""
     if isinstance(tree, dict):
-        return {key: host_copy(value) for key, value in tree.items()}
+        return sorted(tree.items(), key=lambda item: repr(item[0]))
     if isinstance(tree, (list, tuple)):
-        return type(tree)([host_copy(value) for value in tree])
-    return tree
-
-
-def restore_dataclass(target: Any, copied: dict[str, Any], device: torch.device) -> None:
-    """Write what :func:`host_copy` made of a dataclass back into it, in place where shapes allow."""
-    for name, value in copied.items():
-        current = getattr(target, name)
-        if hasattr(current, "restore"):
-            current.restore(value)
-        else:
-            setattr(target, name, updated(current, value, device))
-
-
-def _children(tree: Any) -> list[Any]:
-    if isinstance(tree, dict):
-        return list(tree.values())
-    if isinstance(tree, (list, tuple)):
-        return list(tree)
+        return list(enumerate(tree))
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return [getattr(tree, f.name) for f in dataclasses.fields(tree)]
-    if hasattr(tree, "state_tensors"):
-        return list(tree.state_tensors())
-    return []
-
-
-def _leaves(tree: Any) -> list[Any]:
-    children = _children(tree)
-    if isinstance(tree, Tensor):
+        return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
+    if isinstance(tree, (Tensor, *_PLAIN)) or _looks_after_itself(tree):
         return []
-    return [leaf for child in children for leaf in _leaves(child)] if children else [tree]
+    raise TypeError(
+        f"{type(tree).__name__} cannot be part of a rollout's state: it holds tensors, plain values, "
+        "dicts, lists, tuples and dataclasses of these, or objects with snapshot() and restore()."
+    )
 
 
-def _same_leaves(old: Any, new: Any) -> bool:
-    """Whether everything that is no tensor is equal, so that only tensors need copying."""
-    return all(a is b or a == b for a, b in zip(_leaves(old), _leaves(new), strict=True))
+def _rebuilt(tree: Any, children: list[Any]) -> Any:
+    """A tree like ``tree`` with other children, in the order of :func:`_children`."""
+    if isinstance(tree, dict):
+        return dict(zip((key for key, _ in _children(tree)), children, strict=True))
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
+    if children:
+        clone = copy.copy(tree)
+        for field, child in zip(dataclasses.fields(tree), children, strict=True):
+            object.__setattr__(clone, field.name, child)
+        return clone
+    return tree

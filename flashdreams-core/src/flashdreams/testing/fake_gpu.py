@@ -39,7 +39,8 @@ def host_syncs_on_fake_gpu(pipeline: StreamInferencePipeline, rollout: Rollout) 
     try:
         with torch.no_grad(), mode, recorder, methods:
             latents = model.generate(cache, control, noise)
-            model.finalize(latents, cache, control)
+            model.write_context(latents, cache, control)
+            model.transformer.remember_chunk(latents, cache)
     except DataDependentOutputException as error:
         return [*recorder.host_syncs, *methods.called, str(error.func)]
     return [*recorder.host_syncs, *methods.called]

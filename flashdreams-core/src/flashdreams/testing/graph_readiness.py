@@ -17,7 +17,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from flashdreams.infra import state_tree
 from flashdreams.infra.pipeline.base import StreamInferencePipeline
 
 _SYNC_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
@@ -29,8 +28,8 @@ GraphKey = tuple[Any, ...]
 class GraphRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records what a CUDA graph would: each operator, its arguments, and the memory that it reads.
 
-    A tensor made inside is known by its shape; one from outside by its address too, since a graph would
-    read that address again.
+    A tensor made inside is known by its shape alone, so two of one shape that change places look alike; one
+    from outside by its address too, since a graph would read that address again.
     """
 
     def __init__(self) -> None:
@@ -53,8 +52,8 @@ class GraphRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.host_syncs.append(str(func))
         self.operators.append((str(func), described))
         result = func(*args, **kwargs)
-        known = {_address(t) for t in state_tree.tensors([args, list(kwargs.values())])}
-        for tensor in state_tree.tensors(result if isinstance(result, (list, tuple)) else [result]):
+        known = {_address(t) for t in _tensors([args, list(kwargs.values())])}
+        for tensor in _tensors(result):
             if _address(tensor) not in known:
                 # Held until the end, so that its address is not given to another tensor meanwhile.
                 self._made_here[_address(tensor)] = tensor
@@ -123,7 +122,7 @@ def _recorded_model(pipeline: StreamInferencePipeline) -> Iterator[GraphRecorder
     """Record the denoising loop and finalize of ``pipeline``, and nothing around them."""
     recorder = GraphRecorder()
     model = pipeline.diffusion_model
-    originals = {name: getattr(model, name) for name in ("generate", "finalize")}
+    captured = [(model, "generate"), (model, "write_context"), (model.transformer, "remember_chunk")]
 
     def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any) -> Any:
@@ -132,13 +131,22 @@ def _recorded_model(pipeline: StreamInferencePipeline) -> Iterator[GraphRecorder
 
         return call
 
-    for name, original in originals.items():
-        setattr(model, name, recorded(original))
+    for owner, name in captured:
+        setattr(owner, name, recorded(getattr(owner, name)))
     try:
         yield recorder
     finally:
-        for name in originals:
-            delattr(model, name)
+        for owner, name in captured:
+            delattr(owner, name)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Tensors among the arguments or results of an operator."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
 
 
 def _address(tensor: Tensor) -> int:
@@ -149,4 +157,4 @@ def _address(tensor: Tensor) -> int:
 def _leaves_device(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     target = kwargs.get("device")
     moves = target is not None and torch.device(target).type == "cpu"
-    return moves and any(t.device.type == "cuda" for t in state_tree.tensors(args[0] if args else None))
+    return moves and any(t.device.type == "cuda" for t in _tensors(args[0] if args else None))

@@ -50,6 +50,7 @@ class ToyPromptEncoder(Encoder):
     """Gives each prompt a vector of its own, ``[B, width]``; no prompt is the empty prompt."""
 
     config: ToyPromptEncoderConfig
+    takes = frozenset({"prompts"})
 
     def forward(self, conditions: Conditions) -> Tensor:
         """Embed the prompts of a rollout, float32 ``[B, width]``."""
@@ -77,7 +78,8 @@ class ToyControlEncoder(StreamingEncoder):
 
     def forward(self, input: Any, state: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the smoothed control twice: as this chunk's encoding and as the next state."""
-        control = torch.tensor([0.0 if input is None else float(input)])
+        device = None if state is None else state.device
+        control = torch.tensor([0.0 if input is None else float(input)], device=device)
         if state is not None:
             control = (1 - self.config.inertia) * control + self.config.inertia * state
         return control, control.clone()

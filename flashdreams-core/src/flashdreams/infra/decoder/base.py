@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from flashdreams.errors import InputError
 from flashdreams.infra.decoder.config import DecoderConfig, StreamingDecoderConfig
+from flashdreams.infra.streaming import Streaming
 
 __all__ = ["Decoder", "DecoderConfig", "StreamingDecoder", "StreamingDecoderConfig"]
 
@@ -31,31 +31,13 @@ class Decoder(nn.Module):
         self.config = config
 
 
-class StreamingDecoder(Decoder):
+class StreamingDecoder(Streaming, Decoder):
     """A decoder with a state that runs from chunk to chunk.
 
-    Subclasses implement ``forward(latents, state)``, which returns the pixels of this chunk and the
-    state after it. ``state`` is None at the first chunk of a rollout; later it is what the last
-    committed chunk returned: a tensor, or a (nested) dict, list or tuple of tensors. It must be left
-    unchanged, since a chunk can be generated again until it is finalized. Its structure and shapes
-    stay the same from one chunk to the next.
+    Subclasses implement ``forward(latents, state)``; see :class:`Streaming`.
     """
 
     config: StreamingDecoderConfig
-
-    def initialize_state(self, **context: Any) -> Any:
-        """State of a rollout before its first chunk, from the context given when it begins.
-
-        Raises:
-            InputError: A context was given; components that take one override this method.
-        """
-        if context:
-            raise InputError(
-                f"{type(self).__name__} was given the context {', '.join(context)}.",
-                "It takes none.",
-                "Leave it out when the rollout begins.",
-            )
-        return None
 
     def forward(self, latents: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
         """Decode ``latents`` after ``state``; return the pixels and the next state."""

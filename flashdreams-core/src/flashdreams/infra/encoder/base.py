@@ -7,17 +7,17 @@ it runs: state goes in and comes out, so that many rollouts can share one module
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 
-from flashdreams.errors import InputError
 from flashdreams.infra.encoder.config import (
     EncoderConfig,
     NullEncoderConfig,
     StreamingEncoderConfig,
 )
+from flashdreams.infra.streaming import Streaming
 
 __all__ = [
     "Encoder",
@@ -33,37 +33,22 @@ class Encoder(nn.Module):
     """Turns one input into its encoding. Subclasses implement ``forward(input)``."""
 
     config: EncoderConfig
+    takes: ClassVar[frozenset[str] | None] = None
+    """Of a context encoder: names of the conditions it takes (prompts, first_frame, or others of its own).
+    None leaves them unchecked."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
 
 
-class StreamingEncoder(Encoder):
+class StreamingEncoder(Streaming, Encoder):
     """An encoder with a state that runs from chunk to chunk.
 
-    Subclasses implement ``forward(input, state)``, which returns the encoding of this chunk and the
-    state after it. ``state`` is None at the first chunk of a rollout; later it is what the last
-    committed chunk returned: a tensor, or a (nested) dict, list or tuple of tensors. It must be left
-    unchanged, since a chunk can be generated again until it is finalized. Its structure and shapes
-    stay the same from one chunk to the next.
+    Subclasses implement ``forward(input, state)``; see :class:`Streaming`.
     """
 
     config: StreamingEncoderConfig
-
-    def initialize_state(self, **context: Any) -> Any:
-        """State of a rollout before its first chunk, from the context given when it begins.
-
-        Raises:
-            InputError: A context was given; components that take one override this method.
-        """
-        if context:
-            raise InputError(
-                f"{type(self).__name__} was given the context {', '.join(context)}.",
-                "It takes none.",
-                "Leave it out when the rollout begins.",
-            )
-        return None
 
     def forward(self, input: Any, state: Any) -> tuple[Any, Any]:
         """Encode ``input`` after ``state``; return the encoding and the next state."""

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from flashdreams.errors import InputError, SnapshotError
+from flashdreams.errors import FieldValueError, InputError, RolloutError
 from flashdreams.infra import state_tree
 from flashdreams.infra.conditions import Conditions
 from flashdreams.infra.decoder.base import Decoder, StreamingDecoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.encoder.base import Encoder, StreamingEncoder
+from flashdreams.infra.pipeline.checks import (
+    check_same_config,
+    check_seed,
+    initial_state,
+    prompt_per_member,
+)
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
-from flashdreams.infra.pipeline.noise import NoiseSource, philox_noise
+from flashdreams.infra.pipeline.noise import NoiseSource, fill_noise, philox_noise
 from flashdreams.infra.pipeline.observers import Observers
 from flashdreams.infra.pipeline.rollout import PendingChunk, Rollout, Snapshot
-from flashdreams.infra.pipeline.slots import Size, Slot, SlotPool
+from flashdreams.infra.pipeline.slots import DoubleBuffer, FixedPlaces, Size, Slot, SlotPool
 
 __all__ = ["StreamInferencePipeline", "StreamInferencePipelineConfig"]
 
@@ -41,17 +47,17 @@ class StreamInferencePipeline(nn.Module):
     def __init__(self, config: StreamInferencePipelineConfig) -> None:
         super().__init__()
         self.config = config = copy.deepcopy(config)
+        self.dtype = getattr(torch, config.dtype)
+        self.observers = Observers()
+        self.slots = SlotPool(config.slots, self._allocate_slot)
         self.encoder = config.encoder.setup() if config.encoder else None
         self.diffusion_model = config.diffusion_model.setup()
         self.decoder = config.decoder.setup() if config.decoder else None
-        self.dtype = getattr(torch, config.dtype)
         for part in (self.encoder, self.diffusion_model.transformer, self.decoder):
             if part is not None:
                 part.to(self.dtype)
         self.eval().requires_grad_(False)
-        self.register_buffer("_anchor", torch.empty(0), persistent=False)
-        self.slots = SlotPool(config.slots, self._allocate_slot)
-        self.observers = Observers()
+        self.register_buffer("_anchor", torch.empty(0, dtype=self.dtype), persistent=False)
 
     @torch.no_grad()
     def initialize_cache(
@@ -94,26 +100,23 @@ class StreamInferencePipeline(nn.Module):
         height, width = height or self.config.height, width or self.config.width
         self.config.check_size(height, width)
         conditions = Conditions(
-            prompts=_prompt_per_member(prompts if text is None else text, batch_size),
+            prompts=prompt_per_member(prompts, text, batch_size),
             first_frame=first_frame,
             height=height,
             width=width,
             batch_size=batch_size,
             inputs={**inputs, **(transformer_context or {})},
         )
-        transformer = self.diffusion_model.transformer
-        context = transformer.encode_context(conditions)
-        rollout = self._open_rollout((batch_size, height, width), seed, noise)
+        rollout = self._open_rollout((batch_size, height, width), check_seed(seed), noise)
         try:
-            slot = rollout.slot
-            slot.encoder.begin(_initial_state(self.encoder, encoder_context))
-            slot.decoder.begin(_initial_state(self.decoder, decoder_context))
-            transformer.begin_rollout(slot.transformer, context)
+            slot, transformer = rollout.slot, self.diffusion_model.transformer
+            slot.encoder.begin(initial_state(self.encoder, encoder_context))
+            slot.decoder.begin(initial_state(self.decoder, decoder_context))
+            transformer.begin_rollout(slot.transformer, transformer.encode_context(conditions))
+            return rollout.announce()
         except BaseException:
             rollout.close()
             raise
-        self.observers.rollout_started(rollout)
-        return rollout
 
     @torch.no_grad()
     def generate(self, autoregressive_index: int, cache: Rollout, input: Any = None) -> Tensor:
@@ -124,14 +127,16 @@ class StreamInferencePipeline(nn.Module):
         Raises:
             OutOfOrderError: It is not this chunk's turn.
             ClosedRolloutError: The rollout was closed.
+            RolloutError: The rollout belongs to another pipeline.
             InputError: There is an input, and nothing to encode it.
         """
+        self._check_ours(cache)
         cache.check_generate(autoregressive_index)
         slot, cache.pending = cache.slot, None
         control = self._encode(slot, input)
         self.diffusion_model.transformer.begin_chunk(slot.transformer, autoregressive_index)
-        noise = self._draw_noise(cache, autoregressive_index)
-        latents = self.diffusion_model.generate(slot.transformer, control, noise)
+        fill_noise(slot.noise, cache.noise_source, cache.seed, autoregressive_index)
+        latents = self.diffusion_model.generate(slot.transformer, control, slot.noise.unbind(0))
         chunk = self._decode(slot, latents)
         cache.pending = PendingChunk(autoregressive_index, latents)
         self.observers.chunk_generated(cache, autoregressive_index, chunk)
@@ -141,17 +146,24 @@ class StreamInferencePipeline(nn.Module):
     def finalize(self, autoregressive_index: int, cache: Rollout) -> None:
         """Commit chunk ``autoregressive_index``: later chunks will see it.
 
+        May be repeated after a failure, wherever it failed: what is done is not done twice.
+
         Raises:
             OutOfOrderError: That chunk was not just generated.
             ClosedRolloutError: The rollout was closed.
+            RolloutError: The rollout belongs to another pipeline.
         """
-        slot = cache.slot
-        pending = cache.take_pending(autoregressive_index)
-        self.diffusion_model.transformer.begin_chunk(slot.transformer, autoregressive_index)
-        self.diffusion_model.finalize(pending.latents, slot.transformer, slot.control)
+        self._check_ours(cache)
+        slot, pending = cache.slot, cache.take_pending(autoregressive_index)
+        transformer = self.diffusion_model.transformer
+        if not pending.written:
+            transformer.begin_chunk(slot.transformer, autoregressive_index)
+            self.diffusion_model.write_context(pending.latents, slot.transformer, slot.control)
+            pending.written = True
+        transformer.remember_chunk(pending.latents, slot.transformer)
         slot.encoder.commit()
         slot.decoder.commit()
-        cache.commit()
+        cache.advance()
 
     def stream(self, cache: Rollout, controls: Iterable[Any]) -> Iterator[Tensor]:
         """Make one chunk per control, finalizing each after it was shown."""
@@ -164,35 +176,55 @@ class StreamInferencePipeline(nn.Module):
         """A rollout that goes on from ``snapshot``.
 
         Raises:
-            SnapshotError: The snapshot was taken from a pipeline of another shape.
+            SnapshotError: The snapshot was taken from a pipeline of another config.
             NoFreeSlotError: As many rollouts are alive as the pipeline has slots.
         """
+        check_same_config(snapshot.config, self.config)
         rollout = self._open_rollout(snapshot.size, snapshot.seed, snapshot.noise_source)
-        slot = rollout.slot
         try:
-            state_tree.restore_dataclass(slot.transformer, snapshot.transformer, self.device)
+            slot = rollout.slot
+            slot.transformer = state_tree.restored(slot.transformer, snapshot.transformer, self.device)
             slot.encoder.begin(snapshot.encoder)
-            slot.decoder.begin(state_tree.map_tensors(lambda t: t.to(self.device), snapshot.decoder))
-        except SnapshotError:
+            slot.decoder.begin(snapshot.decoder)
+            rollout.next_index = snapshot.next_index
+            return rollout.announce()
+        except BaseException:
             rollout.close()
             raise
-        except (RuntimeError, KeyError, AttributeError) as error:
-            rollout.close()
-            raise SnapshotError(
-                f"The snapshot does not fit this pipeline: {error}.",
-                "A snapshot goes back to a pipeline of the same config.",
-                "Set the pipeline up from the config that the snapshot was taken with.",
-            ) from error
-        rollout.next_index = snapshot.next_index
-        return rollout
 
     @property
     def device(self) -> torch.device:
         """Where the pipeline computes."""
         return self._anchor.device
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move to another device; memory that waits for rollouts is dropped, since it lies on the old one."""
+        if self.slots.lent:
+            raise RolloutError(
+                f"The pipeline was moved or cast with {self.slots.lent} rollouts alive.",
+                "Their memory lies where the pipeline was.",
+                "Close them first, or snapshot them and restore them afterwards.",
+            )
+        if fn(self._anchor).dtype != self.dtype:
+            raise FieldValueError(
+                f"The pipeline was cast from {self.dtype} to {fn(self._anchor).dtype}.",
+                "Its dtype is part of its config, where noise and caches take it from.",
+                "Derive a config with another dtype and set that up.",
+            )
+        self.slots.clear()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
     def _open_rollout(self, size: Size, seed: int, noise: NoiseSource) -> Rollout:
         return Rollout(self, self.slots.lease(size), seed, noise)
+
+    def _check_ours(self, rollout: Rollout) -> None:
+        if rollout.pipeline is not self:
+            raise RolloutError(
+                f"A rollout of the pipeline {rollout.pipeline.config.name!r} was given to another.",
+                "A rollout goes on where it began.",
+                "Use rollout.pipeline, or restore a snapshot of it here.",
+            )
 
     def _allocate_slot(self, size: Size) -> Slot:
         batch, height, width = size
@@ -200,19 +232,17 @@ class StreamInferencePipeline(nn.Module):
         transformer = self.diffusion_model.transformer
         shape = transformer.latent_shape(height // compression, width // compression)
         draws = self.diffusion_model.scheduler.draws
-        noise = torch.empty(draws, batch, *shape, dtype=self.dtype, device=self.device)
-        return Slot(size=size, noise=noise, transformer=transformer.allocate_cache(batch, shape))
-
-    def _draw_noise(self, rollout: Rollout, index: int) -> tuple[Tensor, ...]:
-        noise = rollout.slot.noise
-        for draw in range(noise.shape[0]):
-            for member in range(noise.shape[1]):
-                drawn = rollout.noise_source(rollout.seed, index, draw, member, tuple(noise.shape[2:]))
-                noise[draw, member].copy_(drawn)
-        return noise.unbind(0)
+        return Slot(
+            size=size,
+            noise=torch.empty(draws, batch, *shape, dtype=self.dtype, device=self.device),
+            transformer=transformer.allocate_cache(batch, shape),
+            encoder=DoubleBuffer(self.device),
+            decoder=DoubleBuffer(self.device),
+            controls=FixedPlaces(self.device),
+        )
 
     def _encode(self, slot: Slot, input: Any) -> Any:
-        encoder = self.encoder
+        encoder, slot.control = self.encoder, None
         if encoder is None:
             if input is not None:
                 raise InputError(
@@ -226,7 +256,7 @@ class StreamInferencePipeline(nn.Module):
             slot.encoder.stage(state)
         else:
             encoded = encoder(input)
-        slot.control = state_tree.updated(slot.control, encoded, self.device)
+        slot.control = slot.controls.put(encoded)
         return slot.control
 
     def _decode(self, slot: Slot, latents: Tensor) -> Tensor:
@@ -238,31 +268,8 @@ class StreamInferencePipeline(nn.Module):
             slot.decoder.stage(state)
         else:
             pixels = decoder(latents)
-        return cast(Tensor, pixels)
+        return pixels.clone() if _share_memory(pixels, latents) else cast(Tensor, pixels)
 
 
-def _prompt_per_member(prompts: str | list[str] | None, batch_size: int) -> list[str] | None:
-    if prompts is None:
-        return None
-    prompts = [prompts] * batch_size if isinstance(prompts, str) else list(prompts)
-    if len(prompts) == 1:
-        prompts = prompts * batch_size
-    if len(prompts) != batch_size:
-        raise InputError(
-            f"{len(prompts)} prompts were given for a batch of {batch_size}.",
-            "Every video of the batch has one prompt, or all share one.",
-            f"Give 1 or {batch_size} prompts, or set batch_size to {len(prompts)}.",
-        )
-    return prompts
-
-
-def _initial_state(component: nn.Module | None, context: Mapping[str, Any] | None) -> Any:
-    if isinstance(component, (StreamingEncoder, StreamingDecoder)):
-        return component.initialize_state(**(context or {}))
-    if context:
-        raise InputError(
-            f"A context with {', '.join(context)} was given.",
-            "Only a streaming encoder or decoder takes one.",
-            "Leave it out.",
-        )
-    return None
+def _share_memory(a: Tensor, b: Tensor) -> bool:
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()

@@ -25,3 +25,12 @@ def philox_noise(seed: int, chunk: int, draw: int, member: int, shape: tuple[int
     """
     bits = np.random.Philox(key=seed, counter=[0, draw, member, chunk])
     return torch.from_numpy(np.random.Generator(bits).standard_normal(shape, dtype=np.float32))
+
+
+def fill_noise(noise: Tensor, source: NoiseSource, seed: int, chunk: int) -> None:
+    """Draw all noise of one chunk, in place: ``[draws, B, C, T, H, W]`` on the device."""
+    draws, members, *shape = noise.shape
+    drawn = [
+        source(seed, chunk, draw, member, tuple(shape)) for draw in range(draws) for member in range(members)
+    ]
+    noise.copy_(torch.stack(drawn).view(noise.shape))

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flashdreams.errors import ClosedRolloutError, OutOfOrderError
 from flashdreams.infra import state_tree
+from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.pipeline.noise import NoiseSource
 from flashdreams.infra.pipeline.slots import Size, Slot
 
@@ -22,21 +23,24 @@ if TYPE_CHECKING:
 class Snapshot:
     """A rollout's committed state in host memory, between two chunks."""
 
+    config: StreamInferencePipelineConfig
     size: Size
     seed: int
     next_index: int
     noise_source: NoiseSource
-    transformer: dict[str, Any]
+    transformer: Any
     encoder: Any
     decoder: Any
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PendingChunk:
     """A chunk that was generated and waits to be finalized."""
 
     index: int
     latents: Tensor
+    written: bool = False
+    """Whether its keys and values are in the cache, so that only committing is left."""
 
 
 class Rollout:
@@ -55,6 +59,7 @@ class Rollout:
         """Index of the chunk to generate next: how many chunks are final."""
         self.pending: PendingChunk | None = None
         self._slot = slot
+        self._announced = False
         self._give_back = weakref.finalize(self, pipeline.slots.give_back, slot)
 
     @property
@@ -81,13 +86,19 @@ class Rollout:
         """Refuse to generate any chunk but the next.
 
         Raises:
-            OutOfOrderError: ``index`` is another chunk.
+            OutOfOrderError: ``index`` is another chunk, or is being finalized.
         """
         if index != self.next_index:
             raise OutOfOrderError(
                 f"generate({index}) was called, and {self.next_index} chunks are final.",
                 f"The chunk to generate is {self.next_index}.",
                 self._remedy(index),
+            )
+        if self.pending is not None and self.pending.written:
+            raise OutOfOrderError(
+                f"generate({index}) was called, and finalize({index}) was interrupted half-way.",
+                "A chunk that has begun to be final is not made again.",
+                f"Call finalize({index}) once more.",
             )
 
     def take_pending(self, index: int) -> PendingChunk:
@@ -104,22 +115,33 @@ class Rollout:
             )
         return self.pending
 
-    def commit(self) -> None:
-        """Count the pending chunk as final; nothing after this line can fail."""
-        self.pending = None
-        self.next_index += 1
+    def advance(self) -> None:
+        """Count the pending chunk as final."""
+        self.next_index, self.pending = self.next_index + 1, None
+
+    def announce(self) -> Rollout:
+        """Tell the pipeline's observers that the rollout has begun."""
+        self._announced = True
+        self.pipeline.observers.rollout_started(self)
+        return self
 
     def snapshot(self) -> Snapshot:
-        """Copy the committed state to host memory. A chunk not yet finalized is not part of it."""
+        """Copy the committed state to host memory. A chunk not yet finalized is not part of it.
+
+        Raises:
+            OutOfOrderError: ``finalize`` was interrupted half-way.
+        """
+        self.check_generate(self.next_index)
         slot = self.slot
         return Snapshot(
+            config=self.pipeline.config,
             size=slot.size,
             seed=self.seed,
             next_index=self.next_index,
             noise_source=self.noise_source,
-            transformer=state_tree.host_copy(slot.transformer),
-            encoder=slot.encoder.snapshot(),
-            decoder=slot.decoder.snapshot(),
+            transformer=state_tree.snapshot(slot.transformer),
+            encoder=state_tree.snapshot(slot.encoder.state),
+            decoder=state_tree.snapshot(slot.decoder.state),
         )
 
     def fork(self) -> Rollout:
@@ -128,8 +150,12 @@ class Rollout:
 
     def close(self) -> None:
         """Give the slot back. Closing twice is harmless."""
-        if self._give_back.alive:
-            self.pipeline.observers.rollout_finished(self)
+        if not self._give_back.alive:
+            return
+        try:
+            if self._announced:
+                self.pipeline.observers.rollout_finished(self)
+        finally:
             self._give_back()
 
     def __enter__(self) -> Rollout:

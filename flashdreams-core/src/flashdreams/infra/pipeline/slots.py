@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +22,10 @@ Size = tuple[int, int, int]
 class DoubleBuffer:
     """A state that is committed late: what the next chunk starts from, and what it would leave behind.
 
-    Both sides keep their addresses. ``None`` stands for the beginning of a rollout.
+    Both sides keep their addresses, on ``device``. None stands for the beginning of a rollout.
     """
 
+    device: torch.device
     committed: Any = None
     staged: Any = None
     started: bool = False
@@ -37,21 +39,34 @@ class DoubleBuffer:
         """Begin a rollout at ``state``."""
         self.started = state is not None
         if self.started:
-            self.committed = state_tree.updated(self.committed, state)
+            self.committed = state_tree.updated(self.committed, state, self.device)
 
     def stage(self, state: Any) -> None:
         """Keep what the current chunk would leave behind."""
-        self.staged = state_tree.updated(self.staged, state)
+        self.staged = state_tree.updated(self.staged, state, self.device)
 
     def commit(self) -> None:
-        """Let the next chunk start from what was staged."""
-        if self.staged is not None:
-            self.committed = state_tree.updated(self.committed, self.staged)
-            self.started = True
+        """Let the next chunk start from what was staged. May be repeated."""
+        self.begin(self.staged)
 
-    def snapshot(self) -> Any:
-        """A host copy of the committed state."""
-        return state_tree.host_copy(self.state)
+
+@dataclass
+class FixedPlaces:
+    """Places for a value that changes every chunk: one address for each signature it comes in."""
+
+    device: torch.device
+    limit: int = 8
+    trees: list[Any] = field(default_factory=list)
+
+    def put(self, tree: Any) -> Any:
+        """The same values at an address that values of this signature always have."""
+        signature = state_tree.signature(tree)
+        for place in self.trees:
+            if state_tree.signature(place) == signature:
+                return state_tree.updated(place, tree)
+        place = state_tree.updated(None, tree, self.device)
+        self.trees = [*self.trees[1 - self.limit :], place]
+        return place
 
 
 @dataclass(eq=False)
@@ -62,14 +77,11 @@ class Slot:
     noise: Tensor
     """The draws of the current chunk, ``[draws, B, C, T, H, W]``."""
     transformer: TransformerCache
-    encoder: DoubleBuffer = field(default_factory=DoubleBuffer)
-    decoder: DoubleBuffer = field(default_factory=DoubleBuffer)
+    encoder: DoubleBuffer
+    decoder: DoubleBuffer
+    controls: FixedPlaces
     control: Any = None
     """What the encoder made of the current chunk's input."""
-
-    def bytes(self) -> int:
-        """What the slot weighs."""
-        return sum(t.numel() * t.element_size() for t in state_tree.tensors(self))
 
 
 class SlotPool:
@@ -83,6 +95,8 @@ class SlotPool:
         self.lent = 0
         self._allocate = allocate
         self._free: list[Slot] = []
+        self._bytes: dict[Size, int] = {}
+        self._lock = threading.RLock()  # a collected rollout may give its slot back in any thread
 
     def lease(self, size: Size) -> Slot:
         """Lend a slot of this size.
@@ -90,24 +104,27 @@ class SlotPool:
         Raises:
             NoFreeSlotError: ``limit`` slots are lent already.
         """
-        if self.lent >= self.limit:
-            raise NoFreeSlotError(
-                f"All {self.limit} slots of this pipeline are in use.",
-                f"Every living rollout holds one; one of this size takes {self._cost(size)}.",
-                "Close a rollout (rollout.close(), or `with`), or set the pipeline's slots higher.",
-            )
-        slot = self._take(size) or self._allocate(size)
-        self.lent += 1
-        return slot
+        with self._lock:
+            if self.lent >= self.limit:
+                raise NoFreeSlotError(
+                    f"All {self.limit} slots of this pipeline are in use.",
+                    f"Every living rollout holds one, of {self._cost()}.",
+                    "Close a rollout (rollout.close(), or `with`), or set the pipeline's slots higher.",
+                )
+            slot = self._take(size) or self._make(size)
+            self.lent += 1
+            return slot
 
     def give_back(self, slot: Slot) -> None:
         """Take a slot back; its memory waits for the next rollout."""
-        self.lent -= 1
-        self._free.append(slot)
+        with self._lock:
+            self.lent -= 1
+            self._free.append(slot)
 
     def clear(self) -> None:
         """Drop the memory of all free slots."""
-        self._free.clear()
+        with self._lock:
+            self._free.clear()
 
     def _take(self, size: Size) -> Slot | None:
         match = next((slot for slot in reversed(self._free) if slot.size == size), None)
@@ -117,6 +134,12 @@ class SlotPool:
             self._free.pop(0)  # room for a slot of another size
         return match
 
-    def _cost(self, size: Size) -> str:
-        with torch.device("meta"):
-            return f"{self._allocate(size).bytes() / 2**20:.1f} MiB"
+    def _make(self, size: Size) -> Slot:
+        slot = self._allocate(size)
+        tensors = state_tree.tensors([slot.noise, slot.transformer])
+        self._bytes[size] = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return slot
+
+    def _cost(self) -> str:
+        sizes = [f"{count / 2**20:.2f} MiB at {h}x{w}" for (_, h, w), count in self._bytes.items()]
+        return " or ".join(sizes) or "no memory at all"

@@ -45,7 +45,6 @@ class DiffusionModel(nn.Module):
             latents = self.scheduler.step(i, flow, latents, noise, memory)
         return latents
 
-    def finalize(self, latents: Tensor, cache: TransformerCache, control: Any) -> None:
-        """Let later chunks see this clean one, ``[B, C, T, H, W]``."""
+    def write_context(self, latents: Tensor, cache: TransformerCache, control: Any) -> None:
+        """Write keys and values of the clean chunk, ``[B, C, T, H, W]``, for later chunks to see."""
         self.transformer.write_context(latents, cache, control)
-        self.transformer.commit_chunk(latents, cache)

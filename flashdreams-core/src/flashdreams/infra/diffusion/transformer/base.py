@@ -43,8 +43,6 @@ class Transformer(nn.Module):
     """
 
     config: TransformerConfig
-    context_timestep: Tensor
-    """Timestep at which a clean chunk is written to the cache: float32 ``[1]``."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -60,17 +58,18 @@ class Transformer(nn.Module):
         """Turn a rollout's one-shot conditions into a tree of tensors.
 
         Raises:
-            InputError: Conditions were given and this model takes none.
+            InputError: A condition was given that this model does not take.
         """
-        if self.context_encoder is not None:
-            return self.context_encoder(conditions)
-        if conditions.given():
+        encoder = self.context_encoder
+        takes = frozenset[str]() if encoder is None else encoder.takes
+        unknown = [] if takes is None else [name for name in conditions.given() if name not in takes]
+        if unknown:
             raise InputError(
-                f"This model was given {', '.join(conditions.given())}.",
-                "It takes no prompts, first frame or other condition: it has no context encoder.",
-                "Leave it out, or set the transformer's context_encoder.",
+                f"This model was given {', '.join(unknown)}.",
+                f"It takes {', '.join(sorted(takes or ())) or 'no prompts, first frame or other condition'}.",
+                "Leave it out, or correct its name; a context_encoder of the transformer may take it.",
             )
-        return None
+        return None if encoder is None else encoder(conditions)
 
     def allocate_cache(self, batch_size: int, latent_shape: tuple[int, int, int, int]) -> TransformerCache:
         """Memory for one rollout of ``batch_size`` videos with chunks of ``latent_shape``."""
@@ -107,8 +106,8 @@ class Transformer(nn.Module):
         timestep = torch.full((1,), self.config.context_noise, device=latents.device)
         self.predict_flow(latents, timestep, cache, control)
 
-    def commit_chunk(self, latents: Tensor, cache: TransformerCache) -> None:
-        """Remember what else the next chunk needs of this clean one; the last thing finalize does."""
+    def remember_chunk(self, latents: Tensor, cache: TransformerCache) -> None:
+        """Keep what else the next chunk needs of this clean one. May be repeated with the same result."""
 
     @property
     def _device(self) -> torch.device | None:

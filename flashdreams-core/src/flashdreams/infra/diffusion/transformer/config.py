@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flashdreams.core.window import check_window
 from flashdreams.errors import FieldValueError
 from flashdreams.infra.config import InstantiateConfig
 from flashdreams.infra.encoder.config import EncoderConfig
@@ -33,11 +34,11 @@ class TransformerConfig(InstantiateConfig):
     attention_backend: str = "auto"
     """Attention implementation by name; "auto" takes the fastest exact one of this machine."""
     use_cuda_graph: Literal["auto", True, False] = "auto"
-    """Replay the forward pass from a CUDA graph; "auto" does where the machine and the model can."""
+    """Replay the forward pass from a CUDA graph. This version runs eagerly: with True no run begins."""
 
     def __post_init__(self) -> None:
         self._check_positive("latent_channels", "chunk", "window")
-        self._check_window()
+        check_window(self.window, self.sink, self.chunk)
         if not 0.0 <= self.context_noise <= 1000.0:
             raise FieldValueError(
                 f"context_noise is {self.context_noise}.",
@@ -53,13 +54,3 @@ class TransformerConfig(InstantiateConfig):
                     f"{name} counts, so it is 1 or more.",
                     f"Set {name} to at least 1.",
                 )
-
-    def _check_window(self) -> None:
-        whole = self.window % self.chunk == 0 and self.sink % self.chunk == 0
-        if not whole or not 0 <= self.sink <= self.window - self.chunk:
-            room = max(2, -(-self.window // self.chunk)) * self.chunk
-            raise FieldValueError(
-                f"window is {self.window} and sink {self.sink}, in chunks of {self.chunk} latent frames.",
-                "Window and sink hold whole chunks, and the window has room for sink and current chunk.",
-                f"Set window to {room} and sink to 0, for instance.",
-            )
