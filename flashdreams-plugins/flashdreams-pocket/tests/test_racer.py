@@ -13,6 +13,7 @@ from flashdreams.errors import (
     ControlError,
     FieldValueError,
     ImageError,
+    InputError,
     WeightsFileError,
     WeightsHashError,
     WeightsKeyError,
@@ -104,6 +105,30 @@ def test_a_dream_may_start_from_pixels_and_their_controls(racer):
     assert single.shape == (1, 3, 2, 64, 64)
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        (dict(first_frame=torch.zeros(3, 3, 1, 64, 64)), ImageError, r"first_frame is \[3, 3, 1, 64, 64\]"),
+        (dict(first_frame=torch.zeros(1, 3, 0, 64, 64)), ImageError, r"first_frame is \[1, 3, 0, 64, 64\]"),
+        (dict(first_frame=torch.zeros(1, 1, 1, 64, 64)), ImageError, r"first_frame is \[1, 1, 1, 64, 64\]"),
+        (dict(first_frame=7), ImageError, "first_frame is int"),
+        (dict(first_controls=torch.zeros(1, 5, 3)), ControlError, r"first_controls is \[1, 5, 3\]"),
+        (dict(first_contrls=0), InputError, r"given first_contrls\.\nIt takes first_controls, first_frame"),
+        (dict(prompts="a road"), InputError, "given prompts"),
+    ],
+)
+def test_what_a_dream_cannot_begin_with_is_refused(racer, given, error, says):
+    with pytest.raises(error, match=says):
+        racer.initialize_cache(**given)
+    assert racer.slots.lent == 0
+
+
+def test_no_control_steers_nowhere():
+    pipeline = derive_config(POCKET_RACER.pipeline, encoder=None).setup()
+    steered = flashdreams.load("pocket-racer", device="cpu")
+    assert torch.equal(dream(pipeline, [None] * 3), dream(steered, [(0.0, 0.0, 0.0)] * 3))
+
+
 def test_variants_differ_by_their_config_alone():
     fast = POCKET_RACER_FAST.pipeline.diffusion_model
     assert len(fast.scheduler.denoising_timesteps) == 2
@@ -127,7 +152,7 @@ def test_a_driver_steers_towards_the_road(name):
     ("control", "says"),
     [
         ((0.0, 0.5), r"the shape \[1, 2\]"),
-        ((2.0, 0.5, 0.0), r"steer 2 at frame 0"),
+        ((2.0, 0.5, 0.0), "steer 2 at pixel frame 0"),
         ("left", "no list of numbers"),
         ((float("nan"), 0.0, 0.0), "steer nan"),
     ],
@@ -140,7 +165,7 @@ def test_a_control_that_cannot_steer_is_refused(racer, control, says):
 def test_first_frames_that_are_none_are_refused(racer):
     with pytest.raises(ImageError, match=r"no start clip 'left-bent'(.|\n)*Did you mean 'left-bend'"):
         racer.initialize_cache(first_frame="left-bent")
-    with pytest.raises(ImageError, match=r"\(1, 3, 1, 32, 32\)"):
+    with pytest.raises(ImageError, match=r"first_frame is \[1, 3, 1, 32, 32\]"):
         racer.initialize_cache(first_frame=torch.zeros(1, 3, 1, 32, 32))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from flashdreams.errors import ControlError
 from flashdreams_pocket.drivers import DRIVERS, centre_line, driver, road_mask
 
 GRASS, ROAD = (102, 204, 102), (102, 102, 102)
@@ -51,5 +52,10 @@ def test_sees_asphalt_only() -> None:
 
 
 def test_unknown_driver_names_the_known() -> None:
-    with pytest.raises(KeyError, match="steady"):
-        driver("nobody")
+    with pytest.raises(ControlError) as caught:
+        driver("stedy")
+    assert str(caught.value).splitlines() == [
+        "There is no driver 'stedy'.",
+        "Did you mean 'steady'?",
+        "Set --controls to policy:steady, for instance.",
+    ]

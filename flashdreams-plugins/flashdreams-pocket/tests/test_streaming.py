@@ -41,7 +41,7 @@ def test_streaming_equals_the_masked_pass_of_training(product):
             torch.testing.assert_close(streamed, expected[:, :, index : index + 1], atol=2e-5, rtol=0)
             frame = clean[:, :, index + 1 : index + 2]
             transformer.write_context(frame, cache, controls[:, index + 1])
-            transformer.commit_chunk(frame, cache)
+            transformer.remember_chunk(frame, cache)
 
 
 def test_the_pipeline_equals_a_plain_loop_over_growing_lists(product):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from einops import rearrange
 from torch import Tensor
 
 from flashdreams.errors import FieldValueError
@@ -12,6 +13,9 @@ Size3 = tuple[int, int, int]
 """Time, height and width."""
 Order = Literal["channels_first", "channels_last"]
 """How a token lists its patch: channel, time, height, width; or time, height, width, channel."""
+
+
+_TOKEN = {"channels_first": "c i j k", "channels_last": "i j k c"}
 
 
 def patchify(latents: Tensor, patch: Size3 = (1, 2, 2), order: Order = "channels_first") -> Tensor:
@@ -29,12 +33,9 @@ def patchify(latents: Tensor, patch: Size3 = (1, 2, 2), order: Order = "channels
     Raises:
         FieldValueError: The latents hold no whole patches.
     """
-    batch, channels, *size = latents.shape
-    t, h, w = grid_size((size[0], size[1], size[2]), patch)
-    cut = latents.reshape(batch, channels, t, patch[0], h, patch[1], w, patch[2])
-    if order == "channels_first":
-        return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(batch, t * h * w, -1)
-    return cut.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, t * h * w, -1)
+    _, _, frames, height, width = latents.shape
+    grid_size((frames, height, width), patch)
+    return rearrange(latents, f"b c (t i) (h j) (w k) -> b (t h w) ({_TOKEN[order]})", **_sizes(patch))
 
 
 def unpatchify(
@@ -51,12 +52,9 @@ def unpatchify(
     Returns:
         Latents ``[B, C, T, H, W]``.
     """
-    batch, (t, h, w), (pt, ph, pw) = tokens.shape[0], grid, patch
-    if order == "channels_first":
-        parts = tokens.reshape(batch, t, h, w, -1, pt, ph, pw).permute(0, 4, 1, 5, 2, 6, 3, 7)
-    else:
-        parts = tokens.reshape(batch, t, h, w, pt, ph, pw, -1).permute(0, 7, 1, 4, 2, 5, 3, 6)
-    return parts.reshape(batch, -1, t * pt, h * ph, w * pw)
+    t, h, w = grid
+    pattern = f"b (t h w) ({_TOKEN[order]}) -> b c (t i) (h j) (w k)"
+    return rearrange(tokens, pattern, t=t, h=h, w=w, **_sizes(patch))
 
 
 def grid_size(size: Size3, patch: Size3 = (1, 2, 2)) -> Size3:
@@ -72,6 +70,10 @@ def grid_size(size: Size3, patch: Size3 = (1, 2, 2)) -> Size3:
             f"Choose height and width so that the latents are {_by(_rounded(size, patch))}, for instance.",
         )
     return size[0] // patch[0], size[1] // patch[1], size[2] // patch[2]
+
+
+def _sizes(patch: Size3) -> dict[str, int]:
+    return dict(zip("ijk", patch, strict=True))
 
 
 def _rounded(size: Size3, patch: Size3) -> Size3:

@@ -20,8 +20,7 @@ class RacerDecoder(Decoder):
 
     def __init__(self, config: RacerDecoderConfig) -> None:
         super().__init__(config)
-        self.frames = FrameDecoder()
-        load_part(self.frames, "decoder", config.weights)
+        self.frames = load_part(FrameDecoder, "decoder", config.weights)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Latents ``[B, 8, T, 8, 8]`` to pixels ``[B, 3, T, 64, 64]`` in [-1, 1]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -47,43 +47,68 @@ class StartClipEncoder(Encoder):
     """Encodes the frames that a dream starts from."""
 
     config: StartClipEncoderConfig
+    takes = frozenset({"first_frame", "first_controls"})
 
     def __init__(self, config: StartClipEncoderConfig) -> None:
         super().__init__(config)
-        self.frames = FrameEncoder()
-        load_part(self.frames, "encoder", config.weights)
+        self.frames = load_part(FrameEncoder, "encoder", config.weights)
 
     def forward(self, conditions: Conditions) -> dict[str, Tensor]:
         """Latents and controls of the frames a rollout starts from.
 
         ``first_frame`` is the name of a shipped clip, or pixels ``[B, 3, T, 64, 64]`` in [-1, 1]; with
-        pixels, ``first_controls`` ``[B, T, 3]`` may say what led to each frame (0 where it is left out).
+        pixels, ``first_controls`` ``[B, T, 3]`` may say what led to each frame (0 where left out). B may
+        be 1 where all videos of a batch start alike.
 
         Returns:
             ``latents`` ``[B, 8, T, 8, 8]`` and ``controls`` ``[B, T, 3]``.
+
+        Raises:
+            ImageError: There is no such clip, or the pixels have another shape.
+            ControlError: The controls have another shape, or cannot steer.
         """
         pixels, controls = self._start(conditions)
-        pixels = pixels.expand(conditions.batch_size, -1, -1, -1, -1)
-        controls = controls.expand(conditions.batch_size, -1, -1)
         weight = next(self.parameters())
         frames = rearrange(pixels.to(weight), "b c t h w -> (b t) c h w")
         latents = rearrange(self.frames(frames), "(b t) c h w -> b c t h w", t=pixels.shape[2])
-        return {"latents": latents, "controls": controls}
+        batch = conditions.batch_size
+        return {
+            "latents": latents.expand(batch, -1, -1, -1, -1),
+            "controls": controls.expand(batch, -1, -1),
+        }
 
     def _start(self, conditions: Conditions) -> tuple[Tensor, Tensor]:
-        first = conditions.first_frame
+        first, given = conditions.first_frame, conditions.inputs.get("first_controls")
         if first is None or isinstance(first, str):
             clip = load_start(first or self.config.start)
             pixels = rearrange(clip.frames, "t h w c -> 1 c t h w").float() / 127.5 - 1
-            return pixels, clip.controls[None]
-        if not isinstance(first, Tensor) or first.dim() != 5 or first.shape[-2:] != (FRAME_SIZE, FRAME_SIZE):
-            shape = tuple(first.shape) if isinstance(first, Tensor) else type(first).__name__
-            raise ImageError(
-                f"first_frame is {shape}.",
-                f"It is the name of a start clip, or pixels [B, 3, T, {FRAME_SIZE}, {FRAME_SIZE}].",
-                "Read an image with flashdreams.io.images.read_image(path, size=(64, 64)).",
-            )
-        controls = conditions.inputs.get("first_controls")
-        if controls is None:
-            controls = torch.zeros(1, first.shape[2], 3)
-        return first, torch.as_tensor(controls, dtype=torch.float32)
+            controls: Any = clip.controls[None] if given is None else given
+        else:
+            pixels = _checked_pixels(first, conditions.batch_size)
+            controls = torch.zeros(1, pixels.shape[2], 3) if given is None else given
+        return pixels, _checked_controls(controls, conditions.batch_size, pixels.shape[2])
+
+
+def _checked_pixels(pixels: Any, batch_size: int) -> Tensor:
+    shape = tuple(pixels.shape) if isinstance(pixels, Tensor) else ()
+    frame = (3, FRAME_SIZE, FRAME_SIZE)
+    whole = len(shape) == 5 and (shape[1], *shape[3:]) == frame and shape[2] > 0
+    if not whole or shape[0] not in (1, batch_size):
+        raise ImageError(
+            f"first_frame is {list(shape) if shape else type(pixels).__name__}.",
+            f"It is the name of a start clip, or pixels [B, 3, T, {FRAME_SIZE}, {FRAME_SIZE}].",
+            "Read an image with flashdreams.io.images.read_image(path, size=(64, 64)).",
+        )
+    return cast(Tensor, pixels)
+
+
+def _checked_controls(controls: Any, batch_size: int, frames: int) -> Tensor:
+    checked = torch.as_tensor(controls, dtype=torch.float32, device="cpu")
+    if checked.dim() != 3 or len(checked) not in (1, batch_size) or tuple(checked.shape[1:]) != (frames, 3):
+        raise ControlError(
+            f"first_controls is {list(checked.shape)}.",
+            f"It says what led to each first frame: [B, {frames}, 3].",
+            "Correct its shape, or leave it out.",
+        )
+    check_controls(checked.reshape(-1, 3).numpy(), "first_controls")
+    return checked

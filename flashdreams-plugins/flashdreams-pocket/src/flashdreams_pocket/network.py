@@ -20,9 +20,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from flashdreams.core.patchify import patchify, unpatchify
 from flashdreams.core.rope import Split, apply_rope, rope_angles
 
 PATCH = 2
+PATCHES = (1, PATCH, PATCH)
 GRID = 4  # tokens in the height and in the width of a frame
 FRAME_TOKENS = GRID * GRID
 ROPE_THETA = 100.0
@@ -89,25 +91,18 @@ class RacerDiT(nn.Module):
         Returns:
             Clean latents, as `latents`.
         """
-        frames = latents.shape[2]
-        x = self.embed(_patches(torch.cat([latents, previous], dim=1)))  # [B, T * 16, width]
+        tokens = self.embed(patchify(torch.cat([latents, previous], dim=1), PATCHES))
         rotation = rope_angles(
             positions, GRID, GRID, head_dim=self.head_dim, split=_axes(self.head_dim), theta=ROPE_THETA
         )
-        condition = self.time(_time_features(timesteps, x.dtype))
+        condition = self.time(_time_features(timesteps, tokens.dtype))
         condition = F.silu(condition + self.control(_control_features(controls)))
         modulation = rearrange(self.modulation(condition), "b t (m d) -> m b t 1 d", m=6)
         for layer, block in enumerate(self.blocks):
-            x = block(x, modulation, rotation, layer, attend)
-        x = F.rms_norm(x, (self.width,)) * (1 + self.head_scale[0]) + self.head_scale[1]
-        return previous + rearrange(
-            self.head(x),
-            "b (t h w) (c p q) -> b c t (h p) (w q)",
-            t=frames,
-            h=GRID,
-            c=self.latent_channels,
-            p=PATCH,
-        )
+            tokens = block(tokens, modulation, rotation, layer, attend)
+        tokens = F.rms_norm(tokens, (self.width,)) * (1 + self.head_scale[0]) + self.head_scale[1]
+        change = unpatchify(self.head(tokens), (latents.shape[2], GRID, GRID), PATCHES)
+        return previous + change
 
 
 class Block(nn.Module):
@@ -125,18 +120,22 @@ class Block(nn.Module):
         self.offset = nn.Parameter(torch.zeros(6, width))
 
     def forward(
-        self, x: Tensor, modulation: Tensor, rotation: tuple[Tensor, Tensor], layer: int, attend: Attend
+        self, tokens: Tensor, modulation: Tensor, rotation: tuple[Tensor, Tensor], layer: int, attend: Attend
     ) -> Tensor:
         """Tokens `[B, T * 16, width]` under modulation `[6, B, T, 1, width]`, to the same shape."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation + self.offset[:, None, None, None]
-        qkv = self.qkv(_modulated(x, scale1, shift1))
-        q, k, v = rearrange(qkv, "b l (three h d) -> three b l h d", three=3, h=self.heads)
-        q = apply_rope(F.rms_norm(q, q.shape[-1:]) * self.query_gain, *rotation)
-        k = apply_rope(F.rms_norm(k, k.shape[-1:]) * self.key_gain, *rotation)
-        attended = attend(layer, q.to(v.dtype), k.to(v.dtype), v)
-        x = x + _per_frame(self.out(attended.flatten(2)), gate1)
-        hidden = F.relu(self.up(_modulated(x, scale2, shift2))).square()
-        return x + _per_frame(self.down(hidden), gate2)
+        q, k, v = self._heads(_modulated(tokens, scale1, shift1), rotation)
+        tokens = _gated(tokens, self.out(attend(layer, q, k, v).flatten(2)), gate1)
+        hidden = F.relu(self.up(_modulated(tokens, scale2, shift2))).square()
+        return _gated(tokens, self.down(hidden), gate2)
+
+    def _heads(self, tokens: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalised, rotated queries and keys, which are treated as one, and values."""
+        qk, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=2)
+        gain = torch.stack([self.query_gain, self.key_gain])[:, None]
+        qk = (F.rms_norm(qk, qk.shape[-1:]) * gain).flatten(2, 3)
+        q, k = apply_rope(qk, *rotation).to(v.dtype).unflatten(2, (2, self.heads)).unbind(2)
+        return q, k, v.squeeze(2)
 
 
 def _axes(head_dim: int) -> Split:
@@ -144,10 +143,6 @@ def _axes(head_dim: int) -> Split:
     time = head_dim // 8 * 2
     space = (head_dim - time) // 4 * 2
     return time, space, space
-
-
-def _patches(latents: Tensor) -> Tensor:
-    return rearrange(latents, "b c t (h p) (w q) -> b (t h w) (c p q)", p=PATCH, q=PATCH)
 
 
 def _time_features(timesteps: Tensor, dtype: torch.dtype) -> Tensor:
@@ -163,10 +158,11 @@ def _control_features(controls: Tensor) -> Tensor:
     return torch.cat([controls, angles.sin(), angles.cos()], dim=-1)
 
 
-def _modulated(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    frames = F.rms_norm(x, x.shape[-1:]).unflatten(1, (-1, FRAME_TOKENS))
-    return (frames * (1 + scale) + shift).flatten(1, 2)
+def _modulated(tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    frames = F.rms_norm(tokens, tokens.shape[-1:]).unflatten(1, (-1, FRAME_TOKENS))
+    return torch.addcmul(shift, frames, 1 + scale).flatten(1, 2)
 
 
-def _per_frame(x: Tensor, gate: Tensor) -> Tensor:
-    return (x.unflatten(1, (-1, FRAME_TOKENS)) * gate).flatten(1, 2)
+def _gated(tokens: Tensor, change: Tensor, gate: Tensor) -> Tensor:
+    frames, change = (t.unflatten(1, (-1, FRAME_TOKENS)) for t in (tokens, change))
+    return torch.addcmul(frames, change, gate).flatten(1, 2)

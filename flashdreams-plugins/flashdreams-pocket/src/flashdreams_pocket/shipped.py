@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 
 from flashdreams.errors import ImageError, did_you_mean
 from flashdreams.io.weights import load_weights
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 _FOLDER = Path(__file__).parent / "weights"
 WEIGHTS = _FOLDER / "pocket_racer.safetensors"
@@ -29,23 +33,27 @@ class StartClip:
     """float32 ``[T, 3]``: steer, gas, brake."""
 
 
-def load_part(module: nn.Module, part: str, weights: str) -> None:
-    """Fill ``module`` with the part ("dit", "encoder" or "decoder") of a weights file.
+def load_part(build: Callable[[], ModuleT], part: str, weights: str) -> ModuleT:
+    """Build a module without memory of its own, and fill it from a part of a weights file.
 
     Args:
-        module: What is filled, in place.
-        part: Prefix of its tensors in the file.
+        build: Builds the module.
+        part: Prefix of its tensors in the file: "dit", "encoder" or "decoder".
         weights: "shipped", "random" (seeded, the same every time), or the path of a safetensors file.
 
     Raises:
         WeightsError: The file is absent, damaged, or does not fit.
     """
+    with torch.device("meta"):
+        module = build()
     if weights == "random":
+        module.to_empty(device="cpu")
         _fill_randomly(module)
     elif weights == "shipped":
-        load_weights(module, WEIGHTS, prefix=f"{part}.", sha256=WEIGHTS_SHA256)
+        load_weights(module, WEIGHTS, prefix=f"{part}.", sha256=WEIGHTS_SHA256, device="cpu")
     else:
-        load_weights(module, Path(weights), prefix=f"{part}.")
+        load_weights(module, Path(weights), prefix=f"{part}.", device="cpu")
+    return module
 
 
 def start_names() -> list[str]:
@@ -75,6 +83,7 @@ def load_start(name: str) -> StartClip:
 def _fill_randomly(module: nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     for parameter in module.parameters():
-        fan_in = max(1, parameter[0].numel()) if parameter.dim() > 1 else 1
-        noise = torch.randn(parameter.shape, generator=generator)
-        parameter.data.copy_(noise * (0.02 if parameter.dim() < 2 else fan_in**-0.5))
+        scale = 0.02 if parameter.dim() < 2 else parameter[0].numel() ** -0.5
+        parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+    for name, buffer in module.named_buffers():
+        buffer.fill_(1.0 if name.endswith("std") else 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -38,13 +39,14 @@ class RacerTransformer(Transformer):
 
     def __init__(self, config: RacerTransformerConfig) -> None:
         super().__init__(config)
-        self.dit = RacerDiT(
+        build = partial(
+            RacerDiT,
             latent_channels=config.latent_channels,
             width=config.width,
             layers=config.layers,
             heads=config.heads,
         )
-        load_part(self.dit, "dit", config.weights)
+        self.dit = load_part(build, "dit", config.weights)
 
     def latent_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
         """Shape of a frame's latents, ``(8, 1, 8, 8)``: the model knows no other size.
@@ -56,7 +58,7 @@ class RacerTransformer(Transformer):
             raise FieldValueError(
                 f"A frame has {height} x {width} latents.",
                 f"pocket-racer dreams {FRAME_SIZE} x {FRAME_SIZE} pixels, of {LATENT_SIZE} x {LATENT_SIZE}.",
-                f"Set the pipeline to {FRAME_SIZE} x {FRAME_SIZE}, or {LATENT_SIZE} x {LATENT_SIZE} undecoded.",
+                f"Set height and width to {FRAME_SIZE}, or to {LATENT_SIZE} where nothing is decoded.",
             )
         return super().latent_shape(height, width)
 
@@ -87,7 +89,7 @@ class RacerTransformer(Transformer):
             self.begin_chunk(cache, index)
             frame = latents[:, :, index : index + 1]
             self.write_context(frame, cache, controls[:, index])
-            self.commit_chunk(frame, cache)
+            self.remember_chunk(frame, cache)
         cache.primed = latents.shape[2]
 
     def predict_flow(
@@ -95,14 +97,14 @@ class RacerTransformer(Transformer):
     ) -> Tensor:
         """Flow of the frame: the network predicts the clean frame, and the flow leads away from it."""
         clean = self._predict_clean(latents, timestep, cache, control)
-        return (latents - clean) * (1000 / timestep).to(latents.dtype)
+        return (latents - clean) * (1000 / timestep.clamp_min(1)).to(latents.dtype)
 
     def write_context(self, latents: Tensor, cache: TransformerCache, control: Any) -> None:
         """One pass for its keys and values alone; the clean frame has no flow to predict."""
         timestep = torch.full((1,), self.config.context_noise, device=latents.device)
         self._predict_clean(latents, timestep, cache, control)
 
-    def commit_chunk(self, latents: Tensor, cache: TransformerCache) -> None:
+    def remember_chunk(self, latents: Tensor, cache: TransformerCache) -> None:
         """Keep the clean frame for the next one."""
         _racer(cache).previous.copy_(latents)
 
@@ -114,12 +116,17 @@ class RacerTransformer(Transformer):
         clean = self.dit(
             latents,
             timestep.expand(batch, 1),
-            control.to(latents.dtype).view(-1, 1, 3).expand(batch, 1, 3),
+            self._per_member(control, latents),
             racer.previous,
             past.query_positions,
             self._attend_to(past),
         )
         return cast(Tensor, clean)
+
+    def _per_member(self, control: Tensor | None, latents: Tensor) -> Tensor:
+        """Controls ``[B, 1, 3]`` from one control, one per member, or None, which steers nowhere."""
+        steer = latents.new_zeros(1, 3) if control is None else control.to(latents.dtype)
+        return steer.view(-1, 1, 3).expand(latents.shape[0], 1, 3)
 
     def _attend_to(self, past: KVCache) -> Attend:
         """Attention over what is cached, the current frame's keys and values written first."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from flashdreams.core.window import check_window
 from flashdreams.errors import FieldValueError
 from flashdreams.infra.config import InstantiateConfig
-from flashdreams.infra.encoder.config import EncoderConfig
+from flashdreams.infra.encoder.config import EncoderConfig, StreamingEncoderConfig
 
 
 @dataclass(kw_only=True)
@@ -39,6 +39,12 @@ class TransformerConfig(InstantiateConfig):
     def __post_init__(self) -> None:
         self._check_positive("latent_channels", "chunk", "window")
         check_window(self.window, self.sink, self.chunk)
+        if isinstance(self.context_encoder, StreamingEncoderConfig):
+            raise FieldValueError(
+                f"context_encoder is a {type(self.context_encoder).__name__}.",
+                "A context encoder is called once per rollout; a streaming one is called with every chunk.",
+                "Set the pipeline's encoder to it, and context_encoder to None or to a plain encoder.",
+            )
         if not 0.0 <= self.context_noise <= 1000.0:
             raise FieldValueError(
                 f"context_noise is {self.context_noise}.",
