@@ -114,9 +114,10 @@ def _text(text: str) -> str:
 
 
 def _command(name: str) -> str:
-    overviews = {"run": run.overview, "show": show.overview}
-    if name in overviews:
-        text = overviews[name]([])  # the slugs that happen to be installed here are nobody else's
+    slug_commands = {"run": run.COMMAND, "show": show.COMMAND}
+    if name in slug_commands:
+        # The slugs that happen to be installed here are nobody else's.
+        text = slug_commands[name].overview([])
     else:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, Declaration
+from flashdreams.plugins.blame import Origin
+from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP
 from flashdreams.plugins.loading import load_plugin
 
 WORKSPACE = Path(__file__).resolve().parents[2]
@@ -27,11 +28,11 @@ def slugs(project: Path) -> Iterator[str]:
     groups = read_project(project).get("entry-points", {})
     yield from groups.get(RUNNER_GROUP, {})
     sys.path.insert(0, str(project.parent / "src"))
-    for name, target in groups.get(PLUGIN_GROUP, {}).items():
-        plugin = load_plugin(Declaration(PLUGIN_GROUP, name, target, distribution=project.parent.name))
+    for name, module in groups.get(PLUGIN_GROUP, {}).items():
+        plugin = load_plugin(Origin(project.parent.name, plugin=name), module)
         if plugin.broken:
             sys.exit(plugin.broken[0].blame)
-        yield from (entry.slug for entry in plugin.runners)
+        yield from (entry.spec.slug for entry in plugin.runners)
 
 
 def read_project(project: Path) -> dict[str, Any]:
@@ -42,11 +43,11 @@ def read_project(project: Path) -> dict[str, Any]:
 
 def generate() -> str:
     """The catalogue as JSON text."""
-    catalogue = {}
+    catalogue: dict[str, dict[str, str]] = {}
     for project in sorted(WORKSPACE.glob("flashdreams-plugins/*/pyproject.toml")):
-        name = read_project(project)["name"]
-        for slug in slugs(project):
-            catalogue[slug] = {"distribution": name, "install": f"pip install {name}"}
+        folder = project.parent.relative_to(WORKSPACE).as_posix()
+        known = {"distribution": read_project(project)["name"], "install": f"pip install -e {folder}"}
+        catalogue |= dict.fromkeys(slugs(project), known)
     return json.dumps(catalogue, indent=2, sort_keys=True) + "\n"
 
 

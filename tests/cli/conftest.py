@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flashdreams.cli.main import main
-from flashdreams.plugins.registry import get_registry
+from flashdreams.plugins.registry import installed_registry
 
 HERE = Path(__file__).parent
 METADATA = "Metadata-Version: 2.1\nName: cli-toys\nVersion: 1.2\nSummary: Toys for the command line.\n"
@@ -35,9 +35,9 @@ def toys_path(tmp_path_factory: pytest.TempPathFactory) -> str:
 def toys(toys_path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for entry in toys_path.split(os.pathsep):
         monkeypatch.syspath_prepend(entry)
-    get_registry.cache_clear()
+    installed_registry.cache_clear()
     yield
-    get_registry.cache_clear()
+    installed_registry.cache_clear()
 
 
 @pytest.fixture

@@ -65,8 +65,8 @@ def test_dispatch_imports_only_the_module_of_the_command(toys_path):
 def test_help_of_a_slug_imports_neither_torch_nor_numpy(toys_path):
     lines = (
         "import sys; from flashdreams.cli.main import main",
-        "from flashdreams.plugins.registry import get_registry",
-        "codes = [main(['run', entry.slug, '--help']) for entry in get_registry().runners()]",
+        "from flashdreams.plugins.registry import installed_registry",
+        "codes = [main(['run', entry.spec.slug, '--help']) for entry in installed_registry().runners()]",
         "codes += [main(['show', 'toy-16px', '--diff', '--format', 'yaml']), main(['run'])]",
         "print('imported', codes, [m for m in ('torch', 'numpy', 'rich', 'typeguard') if m in sys.modules])",
     )

@@ -158,8 +158,8 @@ def test_unknown_flag_names_the_nearest(refused):
         ("--width", "Did you mean --pipeline.width or --pipeline.encoder.width?"),
         ("--no-overwrit", "Did you mean --overwrite?"),
         ("-seed", "Did you mean --seed?"),
-        ("--q", "Each field of the config has a flag."),
-        ("--zzz", "Each field of the config has a flag."),
+        ("--q", "No flag is called anything like it: each field of the config has one."),
+        ("--zzz", "No flag is called anything like it: each field of the config has one."),
     ],
 )
 def test_nearest_flags(refused, flag, nearest):

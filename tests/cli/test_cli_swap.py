@@ -135,7 +135,7 @@ def test_a_kind_that_several_fields_have_needs_its_path(toys):
     from flashdreams.cli.swap import take_swaps
     from flashdreams.errors import UnknownFieldError
     from flashdreams.infra.config import InstantiateConfig
-    from flashdreams.plugins.registry import get_registry
+    from flashdreams.plugins.registry import installed_registry
 
     @dataclass(kw_only=True)
     class Inner(InstantiateConfig):
@@ -147,8 +147,8 @@ def test_a_kind_that_several_fields_have_needs_its_path(toys):
         inner: Any = field(default_factory=Inner)
 
     with pytest.raises(UnknownFieldError) as caught:
-        take_swaps(Outer(), ["encoder=toy-words"], [], get_registry())
+        take_swaps(Outer(), ["encoder=toy-words"], [], installed_registry())
     assert caught.value.what == "'encoder' is the name of 2 fields."
     assert caught.value.right == "They are encoder, inner.encoder."
-    draft, _ = take_swaps(Outer(), ["inner.encoder=toy-words"], [], get_registry())
+    draft, _ = take_swaps(Outer(), ["inner.encoder=toy-words"], [], installed_registry())
     assert draft.inner.encoder == WordsConfig()

@@ -9,7 +9,7 @@ import pytest
 
 from flashdreams.errors import FieldTypeError, FieldValueError, TargetError, UnknownFieldError
 from flashdreams.infra.config import InstantiateConfig, copy_config, derive_config
-from flashdreams.infra.config.derive import create_config
+from flashdreams.infra.config.derive import config_from_values
 
 
 class Thing:
@@ -234,7 +234,7 @@ def test_plain_and_frozen_dataclasses_nest_too():
         x: int = 1
 
     assert derive_config(Plain(), x=2) == Plain(x=2)
-    assert create_config(Plain, {"x": 3}) == Plain(x=3)
+    assert config_from_values(Plain, {"x": 3}) == Plain(x=3)
 
 
 def test_a_failing_target_says_how_to_look():

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -62,7 +64,7 @@ def test_no_image(tmp_path):
     (tmp_path / "notes.png").write_text("these are notes")
     with pytest.raises(ImageError) as caught:
         read_image(tmp_path / "notes.png")
-    assert caught.value.what.startswith(f"{tmp_path}/notes.png cannot be read as an image: ")
+    assert caught.value.what == f"{tmp_path}/notes.png is no image, or a damaged one."
     assert caught.value.right == "An image is a PNG or JPEG file, for instance."
     assert caught.value.next == "Open it in an image viewer, and save it as PNG."
 
@@ -70,8 +72,25 @@ def test_no_image(tmp_path):
 def test_a_truncated_image(tmp_path, picture):
     Image.fromarray(picture.repeat(20, 0).repeat(20, 1)).save(tmp_path / "whole.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:300])
-    with pytest.raises(ImageError, match="cannot be read as an image"):
+    with pytest.raises(ImageError, match="half.png is no image, or a damaged one"):
         read_image(tmp_path / "half.png")
+
+
+def test_more_pixels_than_are_safe(tmp_path, picture, monkeypatch):
+    Image.fromarray(picture).save(tmp_path / "p.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(ImageError) as caught:
+        read_image(tmp_path / "p.png")
+    assert caught.value.what == f"{tmp_path}/p.png has too many pixels to be safe to read."
+    assert caught.value.next == "Make it smaller."
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_image_that_may_not_be_read(tmp_path, picture):
+    Image.fromarray(picture).save(tmp_path / "p.png")
+    (tmp_path / "p.png").chmod(0)
+    with pytest.raises(ImageError, match="may not be read(.|\n)*Check its permissions"):
+        read_image(tmp_path / "p.png")
 
 
 def test_no_file(tmp_path):
@@ -79,5 +98,6 @@ def test_no_file(tmp_path):
         read_image(tmp_path / "absent.png")
     assert caught.value.what == f"There is no file {tmp_path}/absent.png."
     assert caught.value.next == "Check its name."
-    with pytest.raises(ImageError, match="cannot be read as an image"):
+    with pytest.raises(ImageError) as caught:
         read_image(tmp_path)
+    assert (caught.value.what, caught.value.next) == (f"{tmp_path} is a folder.", "Name a file in it.")

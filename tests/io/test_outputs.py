@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from flashdreams.errors import OutputError
+from flashdreams.errors import FieldValueError, OutputError
 from flashdreams.io.outputs import check_output, free_output, is_taken, record_path, write_text
 from flashdreams.io.video import open_video
 
@@ -14,10 +14,23 @@ def refused(path, **options):
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "V.MP4", "v.gif", "v.npz", "frames"])
-def test_a_new_output_is_accepted_and_its_folder_made(tmp_path, name):
+def test_a_new_output_is_accepted_and_nothing_made(tmp_path, name):
     check_output(tmp_path / "new/folder" / name)
-    assert (tmp_path / "new/folder").is_dir()
-    assert not (tmp_path / "new/folder" / name).is_file()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.gif", "frames"])
+def test_the_folder_is_made_by_the_writer(tmp_path, name):
+    with open_video(tmp_path / "new/folder" / name, fps=16, height=8, width=8):
+        assert (tmp_path / "new/folder" / name).exists()
+
+
+@pytest.mark.parametrize("fps", [0.0001, 0, -1, 1001, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["v.mp4", "v.gif", "frames"])
+def test_a_rate_that_no_file_can_say(tmp_path, name, fps):
+    with pytest.raises(FieldValueError, match=rf"^fps is {fps:g}\.\nA video shows 0.1 to 1000 pixel frames"):
+        open_video(tmp_path / name, fps=fps, height=8, width=8)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unknown_suffix(tmp_path):
@@ -77,13 +90,14 @@ def test_frames_do_not_go_into_a_latents_file(tmp_path):
 def test_free_names_count_up_past_outputs_and_records(tmp_path):
     assert free_output(tmp_path, "a-seed0", ".mp4") == tmp_path / "a-seed0.mp4"
     (tmp_path / "a-seed0.mp4").touch()
-    (tmp_path / "a-seed0-2.run.yaml").touch()
+    (tmp_path / "a-seed0-2.mp4.run.yaml").touch()
     assert free_output(tmp_path, "a-seed0", ".mp4") == tmp_path / "a-seed0-3.mp4"
     assert free_output(tmp_path / "not there yet", "a", "") == tmp_path / "not there yet/a"
 
 
 def test_records_stand_beside_their_outputs():
-    assert record_path(Path("out/drive.mp4")) == Path("out/drive.run.yaml")
+    assert record_path(Path("out/drive.mp4")) == Path("out/drive.mp4.run.yaml")
+    assert record_path(Path("out/drive.gif")) == Path("out/drive.gif.run.yaml")
     assert record_path(Path("out/frames")) == Path("out/frames.run.yaml")
 
 

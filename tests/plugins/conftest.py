@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, Declaration, Installed
+from flashdreams.plugins.blame import Origin
+from flashdreams.plugins.entries import Entry
+from flashdreams.plugins.installed import Installed
 from flashdreams.plugins.registry import Registry
+from flashdreams.plugins.specs import RunnerSpec
 
 RUNNER = """
     from flashdreams.infra.diffusion.model.config import DiffusionModelConfig
@@ -78,11 +81,12 @@ def here(tmp_path, monkeypatch):
 class Here(Site):
     def registry(self, plugins=(), runners=()):
         """A registry of plugins (name and module) and runners (slug and target), each of `dist-NAME 1.0`."""
-        declared = [Declaration(PLUGIN_GROUP, n, t, "", f"dist-{n}", "1.0") for n, t in dict(plugins).items()]
-        declared += [
-            Declaration(RUNNER_GROUP, n, t, "", f"dist-{n}", "1.0") for n, t in dict(runners).items()
+        modules = {Origin(f"dist-{name}", "1.0", name): module for name, module in dict(plugins).items()}
+        slugs = [
+            Entry(RunnerSpec(slug, "", target), Origin(f"dist-{slug}", "1.0"))
+            for slug, target in dict(runners).items()
         ]
-        return Registry(Installed(declared))
+        return Registry(Installed(modules, slugs))
 
     def plugin(self, text, name="given"):
         """A registry of one plugin with these hooks."""

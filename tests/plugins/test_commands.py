@@ -97,9 +97,12 @@ def test_a_table_is_folded_at_the_width_of_a_terminal(site):
 
 
 def test_an_empty_list_says_what_to_do(here, capsys, monkeypatch):
-    monkeypatch.setattr(flashdreams.cli.list_, "get_registry", here.registry)
+    monkeypatch.setattr(flashdreams.cli.list_, "installed_registry", here.registry)
     assert flashdreams.cli.list_.main([]) == 0
-    assert capsys.readouterr().out == "No slug is installed. Plugins add them: pip install flashdreams-NAME\n"
+    assert capsys.readouterr().out == (
+        "No slug is installed. "
+        "Install a plugin, in a clone of FlashDreams with: pip install -e flashdreams-plugins/NAME\n"
+    )
 
 
 def test_a_plugin_adds_a_command(site):

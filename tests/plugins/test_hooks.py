@@ -38,20 +38,20 @@ GOOD = """
 
 def test_components_are_listed_by_kind(here):
     registry = here.plugin(GOOD)
-    assert [(c.kind, c.name) for c in registry.components()] == [
+    assert [(c.spec.kind, c.spec.name) for c in registry.components()] == [
         ("decoder", "lost"),
         ("decoder", "wrong"),
         ("encoder", "nothing"),
     ]
     (encoder,) = registry.components("encoder")
-    assert (encoder.summary, encoder.distribution, encoder.version) == ("Nothing.", "dist-given", "1.0")
+    assert (encoder.spec.summary, str(encoder.origin)) == ("Nothing.", "dist-given 1.0")
 
 
 def test_a_component_gives_its_config(here):
     registry = here.plugin(GOOD)
     config = registry.component_config("encoder", "nothing")
     assert type(config).__name__ == "NullEncoderConfig"
-    assert registry.component_of(config).name == "nothing"
+    assert registry.component_of(config).spec.name == "nothing"
     assert config is not registry.component_config("encoder", "nothing")
 
 
@@ -90,7 +90,7 @@ def test_commands_run(here, capsys):
 
 def test_a_command_cannot_shadow_one_of_core(here):
     registry = here.plugin(GOOD)
-    assert [command.name for command in registry.commands()] == ["greet", "lost", "number"]
+    assert [command.spec.name for command in registry.commands()] == ["greet", "lost", "number"]
     (fault,) = registry.broken()
     assert fault.blame == (
         "command list (dist-given 1.0) failed: that is the name of a command of core, which stays"
@@ -159,7 +159,7 @@ def test_a_wrong_plugin_is_blamed_in_one_line_and_stops_nobody(here, text):
     here.plugin("@hookimpl\ndef flashdreams_runners(): return [RunnerSpec('fine', '', 'a:b')]", "fine")
     here.plugin(text, "given")
     registry = here.registry(plugins={"given": "given_plugin", "fine": "fine_plugin"})
-    assert [runner.slug for runner in registry.runners()] == ["fine"]
+    assert [runner.spec.slug for runner in registry.runners()] == ["fine"]
     (fault,) = registry.broken()
     assert fault.blame.startswith(f"plugin given (dist-given 1.0) failed: {WRONG[text]}")
     assert "\n" not in fault.blame
@@ -188,4 +188,5 @@ def test_core_registers_as_a_plugin_does(here):
     registry = here.registry(plugins={"core": "flashdreams.plugins.builtin"})
     assert registry.broken() == []
     assert registry.check(registry.components()) == []
-    assert {c.name for c in registry.components("scheduler")} == {"flow-match", "flow-match-euler", "unipc"}
+    schedulers = {c.spec.name for c in registry.components("scheduler")}
+    assert schedulers == {"flow-match", "flow-match-euler", "unipc"}

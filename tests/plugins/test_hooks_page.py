@@ -44,9 +44,9 @@ def test_the_python_on_the_page_runs(here):
     here.module("page_plugin", plugin)
     loaded = here.registry(plugins={"page": "page_plugin"})
     assert loaded.broken() == []
-    assert [entry.key for entry in (*loaded.runners(), *loaded.components(), *loaded.commands())] == [
-        "my-slug",
-        ("decoder", "my-decoder"),
-        "serve",
+    assert [entry.spec.label for entry in (*loaded.runners(), *loaded.components(), *loaded.commands())] == [
+        "slug my-slug",
+        "component decoder my-decoder",
+        "command serve",
     ]
     exec(compile(registry, "hooks.md", "exec"), {})

@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, Declaration, read_installed
+from flashdreams.plugins.blame import Origin
+from flashdreams.plugins.entries import Entry
+from flashdreams.plugins.installed import read_installed
+from flashdreams.plugins.specs import RunnerSpec
 
 POINTS = """
     [console_scripts]
@@ -30,9 +33,17 @@ def test_both_groups_are_read(site, installed):
     site.install("My.Dist", POINTS, version="2.1", summary="What it is.")
     found = installed()
     assert found.broken == []
-    assert found.declarations == [
-        Declaration(PLUGIN_GROUP, "my-plugin", "my_pkg.plugin", "What it is.", "My.Dist", "2.1"),
-        Declaration(RUNNER_GROUP, "my-slug", "my_pkg.config:MY_RUNNER", "What it is.", "My.Dist", "2.1"),
+    assert found.plugins == {Origin("My.Dist", "2.1", "my-plugin"): "my_pkg.plugin"}
+    spec = RunnerSpec("my-slug", "What it is.", "my_pkg.config:MY_RUNNER")
+    assert found.runners == [Entry(spec, Origin("My.Dist", "2.1"))]
+
+
+def test_a_slug_that_names_no_config_is_blamed_and_the_next_is_read(site, installed):
+    site.install("dist", "[flashdreams.runner_configs]\nlost = my_pkg.config\nmy-slug = my_pkg:MY_RUNNER")
+    found = installed()
+    assert [entry.spec.slug for entry in found.runners] == ["my-slug"]
+    assert [fault.blame for fault in found.broken] == [
+        "slug lost (dist 1.0) failed: FieldValueError: RunnerSpec.target is 'my_pkg.config'."
     ]
 
 
@@ -41,10 +52,9 @@ def test_of_two_versions_the_one_on_the_path_first_counts(site, installed, monke
     older = tmp_path_factory.mktemp("older")
     monkeypatch.setattr(sys, "path", [str(site.folder), str(older)])
     type(site)(older).install("dist", POINTS.replace("my-", "old-"), version="1.0")
-    assert {(d.name, d.version) for d in installed().declarations} == {
-        ("my-plugin", "2.0"),
-        ("my-slug", "2.0"),
-    }
+    found = installed()
+    assert list(found.plugins) == [Origin("dist", "2.0", "my-plugin")]
+    assert [(entry.spec.slug, entry.origin.version) for entry in found.runners] == [("my-slug", "2.0")]
 
 
 def test_damaged_metadata_is_blamed_and_the_rest_is_read(site, installed):
@@ -53,7 +63,8 @@ def test_damaged_metadata_is_blamed_and_the_rest_is_read(site, installed):
     site.install("nameless", POINTS).joinpath("METADATA").write_text("Version: 1\n")
     site.install("no-text").joinpath("entry_points.txt").write_bytes(b"[flashdreams.plugins]\n\xff\xfe = x")
     found = installed()
-    assert {d.distribution for d in found.declarations} == {"good"}
+    assert [origin.distribution for origin in found.plugins] == ["good"]
+    assert [entry.origin.distribution for entry in found.runners] == ["good"]
     blames = sorted(fault.blame for fault in found.broken)
     assert len(blames) == 3
     assert blames[0].startswith("entry_points.txt (no-equals-sign) failed: TypeError")
@@ -63,7 +74,7 @@ def test_damaged_metadata_is_blamed_and_the_rest_is_read(site, installed):
 
 def test_the_environment_variable_registers_slugs(installed):
     found = installed(" one = a.b:C , two=d:E,")
-    assert [(d.name, d.target, str(d.origin)) for d in found.declarations] == [
+    assert [(e.spec.slug, e.spec.target, str(e.origin)) for e in found.runners] == [
         ("one", "a.b:C", "FLASHDREAMS_RUNNER_CONFIGS"),
         ("two", "d:E", "FLASHDREAMS_RUNNER_CONFIGS"),
     ]

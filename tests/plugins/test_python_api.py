@@ -22,7 +22,7 @@ def toy_slug(here, monkeypatch):
     """A slug that names a toy pipeline."""
     here.module("toy_runner", TOY)
     registry = here.registry(runners={"my-slug": "toy_runner:RUNNER"})
-    monkeypatch.setattr(registry_module, "get_registry", lambda: registry)
+    monkeypatch.setattr(registry_module, "installed_registry", lambda: registry)
     return registry
 
 

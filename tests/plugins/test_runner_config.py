@@ -6,14 +6,17 @@ import pytest
 
 from flashdreams.errors import BrokenPluginError, SlugClashError, UnknownSlugError
 from flashdreams.infra.runner.config import RunnerConfig
-from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, Declaration, Installed
+from flashdreams.plugins.blame import Origin
+from flashdreams.plugins.entries import Entry
+from flashdreams.plugins.installed import Installed
 from flashdreams.plugins.registry import Registry
+from flashdreams.plugins.specs import RunnerSpec
 
 
 def test_a_config_is_a_slug(here):
     registry = here.runner("RUNNER = runner('my-slug')")
     assert registry.runner_config("my-slug").runner_name == "my-slug"
-    assert [(e.slug, e.distribution, e.version) for e in registry.runners()] == [
+    assert [(e.spec.slug, e.origin.distribution, e.origin.version) for e in registry.runners()] == [
         ("my-slug", "dist-my-slug", "1.0")
     ]
 
@@ -150,7 +153,7 @@ def two_claimants(here):
 
 def test_of_two_claimants_neither_wins(here):
     registry = two_claimants(here)
-    assert [runner.slug for runner in registry.runners()] == ["one", "two"]
+    assert [runner.spec.slug for runner in registry.runners()] == ["one", "two"]
     with pytest.raises(SlugClashError) as raised:
         registry.runner_config("my-slug")
     assert raised.value.what == (
@@ -162,7 +165,7 @@ def test_of_two_claimants_neither_wins(here):
 
 def test_one_target_through_both_ways_is_no_clash(here):
     registry = both_ways(here, "x:A")
-    assert [(runner.slug, runner.summary) for runner in registry.runners()] == [("my-slug", "One.")]
+    assert [(runner.spec.slug, runner.spec.summary) for runner in registry.runners()] == [("my-slug", "One.")]
     assert registry.clashes() == []
 
 
@@ -179,6 +182,5 @@ def test_two_targets_through_both_ways_clash(here):
 
 def both_ways(here, target):
     here.plugin(TWO.replace(', RunnerSpec("one", "One.", "x:A")', ""), "a")
-    full = Declaration(PLUGIN_GROUP, "a", "a_plugin", "", "dist-a", "1.0")
-    simple = Declaration(RUNNER_GROUP, "my-slug", target, "", "dist-a", "1.0")
-    return Registry(Installed([full, simple]))
+    simple = Entry(RunnerSpec("my-slug", "", target), Origin("dist-a", "1.0"))
+    return Registry(Installed({Origin("dist-a", "1.0", "a"): "a_plugin"}, [simple]))

@@ -14,22 +14,22 @@ SLUGS = "toy=runner_toys:TOY,plain=runner_toys:PLAIN"
 @pytest.fixture
 def toys(monkeypatch):
     """The module of toy runners, its slugs registered in this process."""
-    from flashdreams.plugins.registry import get_registry
+    from flashdreams.plugins.registry import installed_registry
 
     monkeypatch.syspath_prepend(str(HERE))
     monkeypatch.setenv("FLASHDREAMS_RUNNER_CONFIGS", SLUGS)
-    get_registry.cache_clear()
+    installed_registry.cache_clear()
     import runner_toys
 
     yield runner_toys
-    get_registry.cache_clear()
+    installed_registry.cache_clear()
 
 
 @pytest.fixture
 def command(tmp_path):
     """Starts `flashdreams ...` in a process of its own, in a folder of its own, SIGINT at its default."""
 
-    def start(*words, **options):
+    def start(*words, modules=HERE, **options):
         code = (
             "import signal, sys\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -39,7 +39,7 @@ def command(tmp_path):
         environment = {
             **os.environ,
             "FLASHDREAMS_RUNNER_CONFIGS": SLUGS,
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": os.pathsep.join([str(HERE), str(modules)]),
             "OMP_NUM_THREADS": "1",
         }
         return subprocess.Popen(

@@ -35,7 +35,7 @@ def test_a_full_disk_leaves_a_playable_file_and_says_so(finished, tmp_path, deco
     ]
     assert code == OutputBrokenOffError.exit_code
     assert len(decode(tmp_path / "v.mp4")) == int(said[1]) >= 16
-    made = yaml.safe_load((tmp_path / "v.run.yaml").read_text())["made"]
+    made = yaml.safe_load((tmp_path / "v.mp4.run.yaml").read_text())["made"]
     assert (made["finished"], made["frames"]) == (False, int(said[1]))
 
 
@@ -95,7 +95,7 @@ def test_a_disk_that_is_really_full(tmp_path, decode, suffix):
                 assert image.n_frames == frames
         case ".mp4":
             assert len(decode(output)) == frames
-    assert yaml.safe_load((tmp_path / "kept/v.run.yaml").read_text())["made"]["finished"] is False
+    assert yaml.safe_load((tmp_path / f"kept/v{suffix}.run.yaml").read_text())["made"]["finished"] is False
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.gif", "v.npz"])

@@ -45,7 +45,7 @@ def test_a_signal_leaves_a_playable_file_and_says_so(command, tmp_path, decode, 
     assert len(np.unique(frames.reshape(len(frames), -1), axis=0)) > 4
     with av.open(str(tmp_path / "v.mp4")) as container:
         assert container.streams.video[0].frames == len(frames)  # finished: an ordinary file with one index
-    made = yaml.safe_load((tmp_path / "v.run.yaml").read_text())["made"]
+    made = yaml.safe_load((tmp_path / "v.mp4.run.yaml").read_text())["made"]
     assert (made["finished"], made["frames"], made["stopped_by"]) == (False, len(frames), cause)
 
 
@@ -58,10 +58,38 @@ def test_a_kill_leaves_a_playable_file_and_its_record(command, tmp_path, decode)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert len(decode(tmp_path / "v.mp4")) >= 32
-    assert yaml.safe_load((tmp_path / "v.run.yaml").read_text())["made"] == {
+    assert yaml.safe_load((tmp_path / "v.mp4.run.yaml").read_text())["made"] == {
         "output": "v.mp4",
         "finished": False,
     }
+
+
+WATCHER = """
+import time
+from flashdreams.plugins.hookspecs import hookimpl
+
+@hookimpl
+def flashdreams_chunk_generated(rollout, index, chunk):
+    if index == 2:
+        print("watching", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_sigterm_while_an_observer_runs_stops_the_run_and_blames_nobody(command, tmp_path, decode):
+    info = tmp_path / "watcher-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: watcher\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[flashdreams.plugins]\nwatcher = slow_watcher\n")
+    (tmp_path / "slow_watcher.py").write_text(WATCHER)
+    process = command("run", "toy", "--output", "v.mp4", "--progress", "off", modules=tmp_path)
+    assert process.stdout.readline() == "watching\n"
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "Stopped by SIGTERM: 4 frames are in v.mp4.\n")
+    assert len(decode(tmp_path / "v.mp4")) == 4
+    made = yaml.safe_load((tmp_path / "v.mp4.run.yaml").read_text())["made"]
+    assert (made["finished"], made["stopped_by"]) == (False, "SIGTERM")
 
 
 def test_ctrl_c_before_the_first_chunk(command, tmp_path):

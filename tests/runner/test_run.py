@@ -8,7 +8,7 @@ import torch
 import yaml
 from PIL import Image
 
-from flashdreams.errors import ControlError, FieldValueError, OutputError
+from flashdreams.errors import ControlError, DeviceError, FieldValueError, ImageError, OutputError
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.runner.base import Runner
 from flashdreams.io.latents import read_latents
@@ -88,23 +88,32 @@ def test_default_names_count_up(toys, tmp_path):
     outputs = [run(toys.PLAIN, output_dir=tmp_path / "new", total_blocks=1, seed=7).output for _ in range(3)]
     assert [path.name for path in outputs] == ["plain-seed7.mp4", "plain-seed7-2.mp4", "plain-seed7-3.mp4"]
     assert sorted(path.name for path in (tmp_path / "new").glob("*.yaml")) == [
-        "plain-seed7-2.run.yaml",
-        "plain-seed7-3.run.yaml",
-        "plain-seed7.run.yaml",
+        "plain-seed7-2.mp4.run.yaml",
+        "plain-seed7-3.mp4.run.yaml",
+        "plain-seed7.mp4.run.yaml",
     ]
 
 
 def test_nothing_is_replaced_unasked_and_nothing_built_before(toys, tmp_path):
     run(toys.PLAIN, output=tmp_path / "v.mp4", total_blocks=1)
+    (tmp_path / "w.mp4.run.yaml").write_text("mine")  # the record of a w.mp4 that has been moved away
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    for name in ("v.mp4", "v.gif"):  # the record of v.gif would be that of v.mp4
+    for name in ("v.mp4", "w.mp4"):
         runner = derive_config(toys.PLAIN, output=tmp_path / name).setup()
         with pytest.raises(OutputError, match="exists already"):
             runner.run()
         assert "pipeline" not in vars(runner)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     run(toys.PLAIN, output=tmp_path / "v.mp4", total_blocks=2, overwrite=True)
-    assert yaml.safe_load((tmp_path / "v.run.yaml").read_text())["made"]["frames"] == 4
+    assert yaml.safe_load((tmp_path / "v.mp4.run.yaml").read_text())["made"]["frames"] == 4
+
+
+def test_outputs_of_one_stem_have_a_record_each(toys, tmp_path):
+    run(toys.PLAIN, output=tmp_path / "v.mp4", total_blocks=1)
+    before = (tmp_path / "v.mp4.run.yaml").read_text()
+    run(toys.PLAIN, output=tmp_path / "v.gif", total_blocks=2, overwrite=True)
+    assert (tmp_path / "v.mp4.run.yaml").read_text() == before
+    assert yaml.safe_load((tmp_path / "v.gif.run.yaml").read_text())["made"]["frames"] == 4
 
 
 @pytest.mark.parametrize("name", ["/proc/flashdreams/v.mp4", "v.avi"])
@@ -116,7 +125,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_built(to
 
 
 def test_bad_controls_are_refused_before_anything_is_built_and_leave_nothing(toys, tmp_path, capsys):
-    runner = derive_config(toys.TOY, steer=None, output=tmp_path / "v.mp4").setup()
+    runner = derive_config(toys.TOY, steer=None, output=tmp_path / "new/folder/v.mp4").setup()
     with pytest.raises(ControlError):
         runner.run()
     assert "pipeline" not in vars(runner)
@@ -124,9 +133,56 @@ def test_bad_controls_are_refused_before_anything_is_built_and_leave_nothing(toy
     assert capsys.readouterr().err == ""
 
 
+def test_what_a_rollout_begins_with_is_read_before_anything_is_built(toys, tmp_path):
+    class Blind(Runner):
+        def conditions(self):
+            raise ImageError("There is no file a.png.", "It is an image.", "Check its name.")
+
+    runner = Blind(derive_config(toys.PLAIN, output=tmp_path / "new/v.mp4"))
+    with pytest.raises(ImageError):
+        runner.run()
+    assert "pipeline" not in vars(runner)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_graphs_that_this_version_cannot_capture_are_refused_before_anything_is_built(toys, tmp_path):
+    transformer = {"use_cuda_graph": True}
+    config = derive_config(
+        toys.PLAIN, output=tmp_path / "v.mp4", pipeline={"diffusion_model": {"transformer": transformer}}
+    )
+    for runner, use in (
+        (config.setup(), lambda runner: runner.run()),
+        (config.setup(), lambda runner: runner.pipeline),
+    ):
+        with pytest.raises(DeviceError) as caught:
+            use(runner)
+        assert str(caught.value).splitlines() == [
+            "use_cuda_graph is True.",
+            "This version runs eagerly: it captures no CUDA graph.",
+            "Leave --pipeline.diffusion-model.transformer.use-cuda-graph at auto.",
+        ]
+    assert "pipeline" not in vars(runner)
+
+
+def test_checking_builds_and_writes_nothing(toys, tmp_path):
+    runner = derive_config(toys.PLAIN, output=tmp_path / "new/v.mp4").setup()
+    runner.check()
+    assert "pipeline" not in vars(runner)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DeviceError, match="'cuda:99'"):
+        derive_config(toys.PLAIN, output=tmp_path / "v.mp4", device="cuda:99").setup().check()
+
+
+def test_a_runner_is_set_up_on_a_device(toys):
+    runner = derive_config(toys.PLAIN, device="auto").setup(device="cpu")
+    assert (runner.config.device, type(runner)) == ("cpu", Runner)
+    assert toys.PLAIN.setup(device="cuda").config.device == "cuda"
+    assert toys.PLAIN.device == "cpu"
+
+
 def test_what_fails_before_the_first_chunk_leaves_nothing(toys, tmp_path, capsys):
     with pytest.raises(RuntimeError):
-        run(toys.TOY, output=tmp_path / "v.mp4", fail_at=0)
+        run(toys.TOY, output=tmp_path / "new/folder/v.mp4", fail_at=0)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().err == ""
 
@@ -136,7 +192,7 @@ def test_what_fails_on_the_way_leaves_what_was_made(toys, tmp_path, decode, caps
         run(toys.TOY, output=tmp_path / "v.mp4", fail_at=4)
     assert len(decode(tmp_path / "v.mp4")) == 8
     assert capsys.readouterr().err == f"Stopped by RuntimeError: 8 frames are in {tmp_path}/v.mp4.\n"
-    record = yaml.safe_load((tmp_path / "v.run.yaml").read_text())
+    record = yaml.safe_load((tmp_path / "v.mp4.run.yaml").read_text())
     assert record["made"] == {
         "output": "v.mp4",
         "finished": False,
@@ -154,9 +210,9 @@ def test_the_slot_is_given_back_however_it_ends(toys, tmp_path):
 
 
 def test_observers_of_the_plugins_are_attached(toys):
-    from flashdreams.plugins.registry import get_registry
+    from flashdreams.plugins.registry import installed_registry
 
-    assert toys.PLAIN.setup().pipeline.observers is get_registry().observers()
+    assert toys.PLAIN.setup().pipeline.observers is installed_registry().observers()
 
 
 def test_frames_are_not_kept(toys, tmp_path):
@@ -190,7 +246,7 @@ def test_threads_are_set_for_the_run_and_recorded(toys, tmp_path):
     before = torch.get_num_threads()
     Counting(derive_config(toys.PLAIN, output=tmp_path / "v.mp4", total_blocks=1, threads=before + 1)).run()
     assert (seen, torch.get_num_threads()) == ([before + 1], before)
-    record = yaml.safe_load((tmp_path / "v.run.yaml").read_text())
+    record = yaml.safe_load((tmp_path / "v.mp4.run.yaml").read_text())
     assert record["made_from"]["threads"] == record["config"]["threads"] == before + 1
 
 
@@ -204,6 +260,12 @@ def test_threads_are_set_for_the_run_and_recorded(toys, tmp_path):
             "threads is 0.\nthreads is a whole number, 1 or more.\nSet --threads to 1, for instance.",
         ),
         ("fps", float("inf"), "fps is inf."),
+        (
+            "fps",
+            0.001,
+            "fps is 0.001.\nA video shows 0.1 to 1000 pixel frames per second.\nSet --fps to 16, for ",
+        ),
+        ("fps", float("nan"), "fps is nan."),
         ("total_blocks", 0, "total_blocks is 0."),
         ("seed", -1, "seed is -1."),
     ],

@@ -7,6 +7,7 @@ from PIL import Image
 
 from flashdreams.errors import InputError
 from flashdreams.infra.config import derive_config
+from flashdreams.infra.diffusion.scheduler.config import UniPCSchedulerConfig
 from flashdreams.infra.runner.run_record import check_files, version_changes
 from flashdreams.io.checksum import sha256_of
 
@@ -16,7 +17,7 @@ def frames_of(folder):
 
 
 def record_of(output):
-    return yaml.safe_load(output.with_name(output.stem + ".run.yaml").read_text())
+    return yaml.safe_load(output.with_name(output.name + ".run.yaml").read_text())
 
 
 def run(config, **changes):
@@ -83,6 +84,37 @@ def test_a_config_of_one_s_own_is_recorded_whole(toys, tmp_path):
     assert "output" not in record["config"]
 
 
+def test_text_that_happens_to_name_a_file_is_no_input(toys, tmp_path, monkeypatch):
+    (tmp_path / "hill").write_text("not the hill of the prompt")
+    monkeypatch.chdir(tmp_path)
+    record = run(toys.TOY, prompt="hill", output=tmp_path / "v.mp4", total_blocks=1)
+    assert "files" not in record["made_from"]
+
+
+def test_files_that_the_runner_reads_are_inputs(toys, tmp_path):
+    (tmp_path / "hill.txt").write_text("a hill")
+
+    class Reading(toys.ToyRunner):
+        def input_files(self):
+            return [tmp_path / "hill.txt", "absent.txt"]
+
+    config = derive_config(toys.TOY, output=tmp_path / "v.mp4", progress="off", total_blocks=1)
+    record = record_of(Reading(config).run().output)
+    assert record["made_from"]["files"] == {str(tmp_path / "hill.txt"): sha256_of(tmp_path / "hill.txt")}
+
+
+def test_a_component_is_written_by_its_name(toys, tmp_path):
+    unipc = UniPCSchedulerConfig(num_inference_steps=3)
+    record = run(
+        toys.PLAIN,
+        pipeline={"diffusion_model": {"scheduler": unipc}},
+        output=tmp_path / "v.mp4",
+        total_blocks=1,
+    )
+    scheduler = record["config"]["pipeline"]["diffusion_model"]["scheduler"]
+    assert scheduler == {"_use": "unipc", "num_inference_steps": 3}
+
+
 def test_the_output_that_is_replaced_is_no_input(toys, tmp_path):
     for _ in range(2):
         record = run(toys.PLAIN, output=tmp_path / "v.mp4", total_blocks=1, overwrite=True)
@@ -118,7 +150,7 @@ def test_a_run_is_repeated_from_its_record(toys, tmp_path, finished):
 
 def test_a_repeated_run_without_a_name_replaces_nothing_and_makes_the_same_file(tmp_path, finished):
     assert finished("run", "toy")[0] == 0
-    assert finished("run", "--config", "outputs/toy-seed0.run.yaml")[0] == 0
+    assert finished("run", "--config", "outputs/toy-seed0.mp4.run.yaml")[0] == 0
     first, second = (tmp_path / f"outputs/toy-seed0{count}.mp4" for count in ("", "-2"))
     assert first.read_bytes() == second.read_bytes()
 

@@ -15,6 +15,8 @@ __all__ = ["__version__", "config", "load"]
 def load(slug: str, device: str = "auto", **overrides: Any) -> StreamInferencePipeline:
     """The pipeline of a slug, with its weights on ``device`` and the plugins' observers attached.
 
+    How many CPU threads torch computes with stays as it is: a slug's ``threads`` is for its runner.
+
     Args:
         slug: What ``flashdreams list`` shows.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -26,9 +28,9 @@ def load(slug: str, device: str = "auto", **overrides: Any) -> StreamInferencePi
         DeviceError: This machine has no such device.
     """
     from flashdreams.infra.config import derive_config
-    from flashdreams.plugins.registry import get_registry
+    from flashdreams.plugins.registry import installed_registry
 
-    runner = get_registry().runner_config(slug)
+    runner = installed_registry().runner_config(slug)
     runner.device = device
     runner.pipeline = derive_config(runner.pipeline, **overrides)
     pipeline: StreamInferencePipeline = runner.setup().pipeline
@@ -41,9 +43,9 @@ def config(slug: str) -> StreamInferencePipelineConfig:
     Raises:
         PluginError: The slug is unknown, claimed twice, or broken.
     """
-    from flashdreams.plugins.registry import get_registry
+    from flashdreams.plugins.registry import installed_registry
 
-    return get_registry().runner_config(slug).pipeline
+    return installed_registry().runner_config(slug).pipeline
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the command line prints with: errors, help, colours, widths. Plain where it is no terminal."""
+"""What the command line prints with: errors, tables, help, colours, widths. Plain where it is no terminal."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from flashdreams.errors import FlashDreamsError
 
 _NARROWEST = 60
 _WIDEST = 120
+_GAP = "  "
+_LEAST_ROOM = 20
 
 
 def uses_colour(stream: TextIO) -> bool:
@@ -60,6 +62,16 @@ def columns(rows: Iterable[tuple[str, str]], indent: int = 2) -> str:
     )
 
 
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows under a header, in columns as wide as they need.
+
+    The last column is folded at the width of the terminal; where there is none, a row is a line.
+    """
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header) - 1)]
+    return "\n".join(_row(line, widths) for line in lines)
+
+
 def help_page(usage: str, summary: str, sections: Sequence[tuple[str, Iterable[tuple[str, str]]]]) -> str:
     """The help of a command: usage, what it does, and a table for each section that has rows."""
     blocks = [f"usage: {usage}", textwrap.fill(summary, text_width())]
@@ -72,3 +84,12 @@ def set_up_logging(verbosity: int) -> None:
     """Show warnings of the ``logging`` module on stderr; with ``verbosity`` 1 information, with 2 all."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger().setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    start = "".join(cell.ljust(width) + _GAP for cell, width in zip(cells[:-1], widths, strict=True))
+    room = text_width() - len(start)
+    if not sys.stdout.isatty() or room < _LEAST_ROOM:
+        return (start + cells[-1]).rstrip()
+    folded = textwrap.wrap(cells[-1], room, break_on_hyphens=False) or [""]
+    return "\n".join((" " * len(start) if n else start) + part for n, part in enumerate(folded)).rstrip()

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from flashdreams.cli.arguments import JSON, read_arguments, stdout_kept
 from flashdreams.cli.console import columns
+from flashdreams.cli.options import JSON, read_arguments, stdout_kept
 
 SUMMARY = "Look at this machine: versions, devices, disk, and which slugs can run here."
 

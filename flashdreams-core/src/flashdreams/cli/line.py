@@ -105,7 +105,9 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     if len(same_leaf) > 1 and "." not in name:
         return f"Did you mean {' or '.join(same_leaf)}?"
     alikeness, match = max((_alikeness(name, text), text) for text in known)
-    return f"Did you mean {match}?" if max(alikeness) > _ALIKE else "Each field of the config has a flag."
+    if max(alikeness) > _ALIKE:
+        return f"Did you mean {match}?"
+    return "No flag is called anything like it: each field of the config has one."
 
 
 def _alikeness(name: str, text: str) -> tuple[float, float]:

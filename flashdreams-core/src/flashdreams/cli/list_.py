@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from flashdreams.cli.arguments import JSON, read_arguments, stdout_kept
-from flashdreams.cli.options import Option
-from flashdreams.cli.table import table
+from flashdreams.cli.console import table
+from flashdreams.cli.options import JSON, Option, read_arguments, stdout_kept
 from flashdreams.plugins.blame import BrokenPlugin
-from flashdreams.plugins.entries import Clash, RunnerEntry
-from flashdreams.plugins.registry import Registry, get_registry
+from flashdreams.plugins.catalogue import HOW_TO_INSTALL
+from flashdreams.plugins.entries import Clash, Entry
+from flashdreams.plugins.registry import Registry, installed_registry
+from flashdreams.plugins.specs import RunnerSpec
 
 SUMMARY = "List the slugs that are installed."
 
@@ -24,7 +25,7 @@ def main(argv: list[str]) -> int:
     arguments = read_arguments(argv, "list", SUMMARY, (JSON, CHECK))
     if arguments is None:
         return 0
-    registry = get_registry()
+    registry = installed_registry()
     with stdout_kept():
         runners, faults = registry.runners(), registry.broken()
         if CHECK.name in arguments:
@@ -36,32 +37,20 @@ def main(argv: list[str]) -> int:
     return 1 if CHECK.name in arguments and blames else 0
 
 
-def _text(runners: Iterable[RunnerEntry]) -> str:
-    rows = [(runner.slug, str(runner.origin), runner.summary) for runner in runners]
+def _text(runners: Iterable[Entry[RunnerSpec]]) -> str:
+    rows = [(runner.spec.slug, str(runner.origin), runner.spec.summary) for runner in runners]
     if not rows:
-        return "No slug is installed. Plugins add them: pip install flashdreams-NAME"
+        return f"No slug is installed. {HOW_TO_INSTALL}"
     return table(("SLUG", "DISTRIBUTION", "SUMMARY"), rows)
 
 
-def _json(runners: Iterable[RunnerEntry], faults: Iterable[BrokenPlugin], registry: Registry) -> str:
+def _json(runners: Iterable[Entry[RunnerSpec]], faults: Iterable[BrokenPlugin], registry: Registry) -> str:
     document = {
-        "runners": [_runner(runner) for runner in runners],
+        "runners": [runner.described() for runner in runners],
         "broken": [_fault(fault) for fault in faults],
         "clashes": [_clash(clash) for clash in registry.clashes()],
     }
     return json.dumps(document, indent=2)
-
-
-def _runner(runner: RunnerEntry) -> dict[str, Any]:
-    return {
-        "slug": runner.slug,
-        "summary": runner.summary,
-        "distribution": runner.distribution,
-        "version": runner.version,
-        "plugin": runner.origin.plugin or None,
-        "target": runner.target,
-        "needs": list(runner.needs),
-    }
 
 
 def _fault(fault: BrokenPlugin) -> dict[str, Any]:

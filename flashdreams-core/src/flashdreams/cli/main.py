@@ -10,6 +10,7 @@ from importlib import import_module
 
 from flashdreams.cli.console import help_page, print_error
 from flashdreams.errors import FlashDreamsError
+from flashdreams.infra.runner.interrupts import Stopped
 
 COMMANDS = {
     "list": "flashdreams.cli.list_",
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Stopped as stop:
+        return stop.code
     except BrokenPipeError:
         # Python flushes stdout once more at exit, which would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,9 +55,10 @@ def main_run(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
-        from flashdreams.plugins.registry import get_registry
+        from flashdreams.plugins.registry import installed_registry
 
-        print(overview((entry.name, entry.summary) for entry in get_registry().commands()))
+        added = [entry.spec for entry in installed_registry().commands()]
+        print(overview((command.name, command.summary) for command in added))
         return 0
     if words[0] in ("-V", "--version"):
         from flashdreams import __version__
@@ -68,9 +72,9 @@ def _command(name: str) -> Callable[[list[str]], int]:
     if name in COMMANDS:
         command: Callable[[list[str]], int] = import_module(COMMANDS[name]).main
         return command
-    from flashdreams.plugins.registry import get_registry
+    from flashdreams.plugins.registry import installed_registry
 
-    return get_registry().command(name)
+    return installed_registry().command(name)
 
 
 def overview(added: Iterable[tuple[str, str]]) -> str:

@@ -1,12 +1,19 @@
-"""Options of a command itself, which may stand anywhere on its line; what is left belongs to the slug."""
+"""Options of a command itself, which may stand anywhere on its line.
+
+What is left of the line belongs to the slug; a command without slug takes at most one word beside them.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass
+from typing import TextIO
 
-from flashdreams.errors import UsageError
+from flashdreams.cli.console import help_page
+from flashdreams.errors import UsageError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,7 @@ class Option:
 
 
 HELP = Option("--help", "Show this and exit.", short="-h")
+JSON = Option("--json", "Print JSON for programs.")
 VERBOSE = Option("--verbose", "Log what happens; twice for every detail.", short="-v")
 
 
@@ -71,6 +79,52 @@ def take_options(argv: Sequence[str], options: Sequence[Option]) -> tuple[dict[s
         else:
             taken.setdefault(option.name, []).append("")
     return taken, rest
+
+
+def read_arguments(
+    argv: Sequence[str], command: str, summary: str, options: Sequence[Option], word: str = ""
+) -> dict[str, str] | None:
+    """Read the line of ``flashdreams COMMAND``.
+
+    Args:
+        argv: The line after the command.
+        command: Its name.
+        summary: What it does, for its help.
+        options: The options that it takes beside ``--help``; none of them has a value.
+        word: Name of the word that it takes, such as ``KIND``; nothing where it takes none.
+
+    Returns:
+        An entry for each option given, by its name, and the word under its name. None where the help
+        was asked for, and printed.
+
+    Raises:
+        UsageError: Something else stands on the line.
+    """
+    taken, rest = take_options(argv, [*options, HELP])
+    if HELP.name in taken:
+        usage = f"flashdreams {command} {f'[{word}] ' if word else ''}[options]"
+        print(help_page(usage, summary, [("options", option_rows(options))]))
+        return None
+    if word and rest and not looks_like_flag(rest[0]):
+        taken[word] = [rest.pop(0)]
+    if rest:
+        names = [option.name for option in (*options, HELP)]
+        raise UsageError(
+            f"`flashdreams {command}` does not take {rest[0]!r}.",
+            did_you_mean(rest[0], names),
+            f"See `flashdreams {command} --help`.",
+        )
+    return {name: values[-1] for name, values in taken.items()}
+
+
+def option_rows(options: Iterable[Option]) -> list[tuple[str, str]]:
+    """The options of a command for its help, ``--help`` last: how each is written, and what it does."""
+    return [(option.invocation, option.help) for option in (*options, HELP)]
+
+
+def stdout_kept() -> AbstractContextManager[TextIO]:
+    """Keep stdout for what the command prints: what plugins print when they are loaded goes to stderr."""
+    return redirect_stdout(sys.stderr)
 
 
 def _next_value(option: Option, line: list[str]) -> str:

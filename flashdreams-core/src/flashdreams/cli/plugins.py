@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import textwrap
 
-from flashdreams.cli.arguments import JSON, read_arguments, stdout_kept
-from flashdreams.cli.options import Option
-from flashdreams.plugins.registry import get_registry
+from flashdreams.cli.options import JSON, Option, read_arguments, stdout_kept
+from flashdreams.plugins.registry import installed_registry
 from flashdreams.plugins.report import PluginReport, report
 
 SUMMARY = "Show the plugins, what they add, and whether each slug and component loads."
@@ -21,7 +20,7 @@ def main(argv: list[str]) -> int:
     if arguments is None:
         return 0
     with stdout_kept():
-        reports = report(get_registry())
+        reports = report(installed_registry())
     if JSON.name in arguments:
         print(json.dumps([_json(plugin) for plugin in reports], indent=2))
     else:

@@ -14,7 +14,7 @@ from typing import Any
 
 from flashdreams.infra.device import available_devices
 from flashdreams.plugins.needs import missing
-from flashdreams.plugins.registry import get_registry
+from flashdreams.plugins.registry import installed_registry
 
 PACKAGES = (
     "flashdreams-core",
@@ -127,11 +127,11 @@ def _free_bytes(place: Path) -> int:
 
 def slugs() -> dict[str, dict[str, Any]]:
     """Whether each slug can run here, and why not."""
-    registry = get_registry()
+    registry = installed_registry()
     verdicts = {}
     for runner in registry.runners():
-        reasons = missing(runner.needs) + [fault.reason for fault in registry.check([runner])]
-        verdicts[runner.slug] = {"runs": not reasons, "reasons": reasons}
+        reasons = missing(runner.spec.needs) + [fault.reason for fault in registry.check([runner])]
+        verdicts[runner.spec.slug] = {"runs": not reasons, "reasons": reasons}
     return verdicts
 
 
@@ -156,9 +156,7 @@ def other_owners() -> list[str]:
 
 def plugins() -> dict[str, str]:
     """Plugins that failed, and names that several claim."""
-    registry = get_registry()
-    blames = [fault.blame for fault in registry.broken()] + [clash.blame for clash in registry.clashes()]
-    return {"broken": "; ".join(blames) or "none"}
+    return {"broken": "; ".join(installed_registry().problems()) or "none"}
 
 
 PROBES: dict[str, Callable[[], dict[str, Any]]] = {

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flashdreams.cli.by_name import finder
-from flashdreams.cli.console import columns
-from flashdreams.cli.options import Option, looks_like_flag
+from flashdreams.cli.console import columns, help_page
+from flashdreams.cli.flags import flags_help, parse_flags
+from flashdreams.cli.options import HELP, Option, looks_like_flag, option_rows, take_options
 from flashdreams.cli.swap import take_swaps
 from flashdreams.errors import ConfigFileError, UsageError
 from flashdreams.infra.config.fields import config_fields
 from flashdreams.infra.config.file import apply_differences, read
 from flashdreams.infra.runner.config import RunnerConfig
-from flashdreams.plugins.registry import Registry, get_registry
+from flashdreams.plugins.catalogue import HOW_TO_INSTALL
+from flashdreams.plugins.naming import finder
+from flashdreams.plugins.registry import Registry, installed_registry
 
 CONFIG = Option("--config", "File to start from: an exported config, or the run.yaml of a run.", "FILE")
 USE = Option("--use", "Component for a field, by name; flashdreams components lists them.", "KIND=NAME")
@@ -27,57 +29,83 @@ ENVELOPE = ("slug", "config")
 
 @dataclass(frozen=True)
 class Request:
-    """A config, and where it comes from."""
+    """What a line asks for."""
 
     slug: str
     base: RunnerConfig
     """The config of the slug."""
-    draft: RunnerConfig
-    """With the file and the components of the line. Not validated yet: the flags may complete it."""
-    flags: list[str]
-    """What is left of the line."""
+    config: RunnerConfig
+    """With the file, the components and the flags of the line applied."""
     file: dict[str, Any]
     """All that the file holds; nothing where there is none."""
+    options: dict[str, list[str]]
+    """The values given to each option of the command, by its name."""
 
 
-def read_request(
-    taken: dict[str, list[str]], rest: Sequence[str], command: str, registry: Registry
-) -> Request:
-    """Find the slug, and apply file and components.
+@dataclass(frozen=True)
+class SlugCommand:
+    """A command whose line reads ``flashdreams NAME SLUG [options] [flags]``."""
 
-    Args:
-        taken: The values of :data:`CONFIG` and :data:`USE`, by name.
-        rest: The line without them: the slug first, where the file does not name it, then flags.
-        command: The command so far, ``flashdreams run``, for errors.
-        registry: Where slugs and components are looked up.
+    name: str
+    summary: str
+    options: tuple[Option, ...]
+    """The options that it takes beside ``--config``, ``--use`` and ``--help``."""
 
-    Raises:
-        UsageError: No slug.
-        PluginError: An unknown slug or component, or a plugin that fails.
-        ConfigError: A file that cannot be used, or a component that does not fit.
-    """
-    words = list(rest)
-    said = words.pop(0) if words and not looks_like_flag(words[0]) else None
-    path = _only_file(taken.get(CONFIG.name, []))
-    tree = read(path) if path else {}
-    slug = _agreed_slug(said, tree.get("slug"), path) or _no_slug(words, command, registry)
-    base = registry.runner_config(slug)
-    start = _apply_file(base, tree, path, registry)
-    draft, flags = take_swaps(start, taken.get(USE.name, []), words, registry)
-    return Request(slug, base, draft, flags, tree)
+    @property
+    def prog(self) -> str:
+        """How it is called."""
+        return f"flashdreams {self.name}"
+
+    @property
+    def all_options(self) -> tuple[Option, ...]:
+        """Its options but ``--help``."""
+        return (CONFIG, USE, *self.options)
+
+    def read(self, argv: Sequence[str]) -> Request | None:
+        """Find the slug, apply file, components and flags. None where the help was asked for, and printed.
+
+        Raises:
+            UsageError: No slug, or a line that cannot be understood.
+            PluginError: An unknown slug or component, or a plugin that fails.
+            ConfigError: A file, component or flag that cannot be used.
+        """
+        options, words = take_options(argv, [*self.all_options, HELP])
+        registry = _open_registry()
+        if HELP.name in options and not words and CONFIG.name not in options:
+            print(self.overview(_runnable(registry)))
+            return None
+        said = words.pop(0) if words and not looks_like_flag(words[0]) else None
+        path = _only_file(options.get(CONFIG.name, []))
+        tree = read(path) if path else {}
+        slug = _agreed_slug(said, tree.get("slug"), path) or _no_slug(words, self.prog, registry)
+        base = registry.runner_config(slug)
+        start = _apply_file(base, tree, path, registry)
+        # Not validated yet: the flags may complete it.
+        draft, flags = take_swaps(start, options.get(USE.name, []), words, registry)
+        prog = f"{self.prog} {slug}"
+        if HELP.name in options:
+            print(flags_help(draft, prog, self.all_options))
+            return None
+        config = parse_flags(draft, flags, prog, self.all_options)
+        return Request(slug, base, config, tree, options)
+
+    def overview(self, slugs: Iterable[tuple[str, str]]) -> str:
+        """The help without a slug, with the ``slugs`` that there are: slug and summary each."""
+        flags = [("--FIELD VALUE", f"Any field of the config. See them all with: {self.prog} SLUG --help")]
+        sections = [("slugs", slugs), ("options", option_rows(self.all_options)), ("flags", flags)]
+        return help_page(f"{self.prog} SLUG [options] [flags]", self.summary, sections)
 
 
-def open_registry() -> Registry:
+def _open_registry() -> Registry:
     """The registry; whatever failed to load is named on stderr, one line each, and the rest works."""
-    registry = get_registry()
-    for blame in [fault.blame for fault in registry.broken()] + [clash.blame for clash in registry.clashes()]:
-        print(blame, file=sys.stderr)
+    registry = installed_registry()
+    for problem in registry.problems():
+        print(problem, file=sys.stderr)
     return registry
 
 
-def runnable(registry: Registry) -> list[tuple[str, str]]:
-    """Every slug with its summary."""
-    return [(entry.slug, entry.summary) for entry in registry.runners()]
+def _runnable(registry: Registry) -> list[tuple[str, str]]:
+    return [(entry.spec.slug, entry.spec.summary) for entry in registry.runners()]
 
 
 def _only_file(paths: list[str]) -> Path | None:
@@ -105,7 +133,7 @@ def _agreed_slug(said: str | None, written: Any, path: Path | None) -> str | Non
 
 
 def _no_slug(words: list[str], command: str, registry: Registry) -> str:
-    slugs = runnable(registry)
+    slugs = _runnable(registry)
     can_be_run = f"These can be run:\n{columns(slugs)}" if slugs else "Nothing is installed that can be run."
     if words:
         raise UsageError(
@@ -113,7 +141,7 @@ def _no_slug(words: list[str], command: str, registry: Registry) -> str:
             can_be_run,
             f"Put the slug first: `{command} SLUG {' '.join(words)}`. Its flags depend on it.",
         )
-    step = f"Try `{command} {slugs[0][0]}`." if slugs else "Install a plugin: pip install flashdreams-NAME"
+    step = f"Try `{command} {slugs[0][0]}`." if slugs else HOW_TO_INSTALL
     raise UsageError("No slug was given.", can_be_run, step)
 
 

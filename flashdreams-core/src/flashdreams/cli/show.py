@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flashdreams.cli.by_name import namer
-from flashdreams.cli.console import columns, help_page
-from flashdreams.cli.flags import flags_help, parse_flags
-from flashdreams.cli.options import HELP, Option, take_options
-from flashdreams.cli.request import CONFIG, USE, Request, open_registry, read_request, runnable
+from flashdreams.cli.console import columns
+from flashdreams.cli.options import Option
+from flashdreams.cli.request import Request, SlugCommand
 from flashdreams.errors import UsageError, did_you_mean
 from flashdreams.infra.config.fields import is_config
 from flashdreams.infra.config.file import differences, dump, resolved
 from flashdreams.infra.config.types import short
-from flashdreams.infra.runner.config import RunnerConfig
-from flashdreams.plugins.registry import Registry
+from flashdreams.plugins.naming import namer
+from flashdreams.plugins.registry import installed_registry
 
 SUMMARY = "Show the config that a slug has, with the flags of the line applied."
 
-_COMMAND = "flashdreams show"
 _FORMATS = ("tree", "yaml", "json")
 _FORMAT = Option(
     "--format", "tree to read; yaml or json to keep, and to run with --config.", "tree|yaml|json"
 )
 _DIFF = Option("--diff", "Only what differs from the slug.")
-_OPTIONS = (CONFIG, USE, _FORMAT, _DIFF)
+COMMAND = SlugCommand("show", SUMMARY, (_FORMAT, _DIFF))
 _MARKERS = ("_use", "_class")
 
 
@@ -35,29 +32,12 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         FlashDreamsError: Something that the user can put right.
     """
-    taken, rest = take_options(argv, [*_OPTIONS, HELP])
-    registry = open_registry()
-    asks_help = HELP.name in taken
-    if asks_help and not rest and CONFIG.name not in taken:
-        print(overview(runnable(registry)))
+    request = COMMAND.read(argv)
+    if request is None:
         return 0
-    form = _form(taken.get(_FORMAT.name, ["tree"])[-1])
-    request = read_request(taken, rest, _COMMAND, registry)
-    prog = f"{_COMMAND} {request.slug}"
-    if asks_help:
-        print(flags_help(request.draft, prog, _OPTIONS))
-        return 0
-    config = parse_flags(request.draft, request.flags, prog, _OPTIONS)
-    print(_text(config, request, form, _DIFF.name in taken, registry).rstrip("\n"))
+    form = _form(request.options.get(_FORMAT.name, ["tree"])[-1])
+    print(_text(request, form, _DIFF.name in request.options).rstrip("\n"))
     return 0
-
-
-def overview(slugs: Iterable[tuple[str, str]]) -> str:
-    """The help without a slug, with the ``slugs`` that there are: slug and summary each."""
-    options = [(option.invocation, option.help) for option in (*_OPTIONS, HELP)]
-    flags = [("--FIELD VALUE", f"Any field of the config. See them all with: {_COMMAND} SLUG --help")]
-    sections = [("slugs", slugs), ("options", options), ("flags", flags)]
-    return help_page(f"{_COMMAND} SLUG [options] [flags]", SUMMARY, sections)
 
 
 def _form(name: str) -> str:
@@ -70,10 +50,11 @@ def _form(name: str) -> str:
     return name
 
 
-def _text(config: RunnerConfig, request: Request, form: str, diff: bool, registry: Registry) -> str:
+def _text(request: Request, form: str, diff: bool) -> str:
     if form == "tree" and not diff:
-        return str(config)
-    tree = differences(config, request.base, namer(registry)) if diff else resolved(config)
+        return str(request.config)
+    name = namer(installed_registry())
+    tree = differences(request.config, request.base, name) if diff else resolved(request.config)
     if form == "tree":
         return columns(_changes(tree, request.base)) or f"Nothing differs from {request.slug}."
     return dump({"slug": request.slug, "config": tree}, "json" if form == "json" else "yaml")

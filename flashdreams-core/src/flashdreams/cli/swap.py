@@ -6,16 +6,11 @@ import copy
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from flashdreams.cli.by_name import finder
 from flashdreams.cli.flag_tree import Flag, flag_tree
 from flashdreams.cli.options import looks_like_flag
-from flashdreams.errors import (
-    FieldTypeError,
-    UnknownFieldError,
-    UsageError,
-    did_you_mean,
-)
+from flashdreams.errors import FieldTypeError, UnknownFieldError, UsageError, did_you_mean
 from flashdreams.infra.config.types import coerce, describe
+from flashdreams.plugins.naming import finder
 from flashdreams.plugins.registry import Registry
 
 ConfigT = TypeVar("ConfigT")

@@ -34,6 +34,16 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def check_device(name: str) -> None:
+    """Refuse a device that this machine does not have. torch is asked only where that can be so.
+
+    Raises:
+        DeviceError: There is no such device on this machine.
+    """
+    if name not in ("auto", "cpu"):
+        resolve_device(name)
+
+
 def available_devices() -> list[str]:
     """Names of the devices that torch can compute on here, the fastest first."""
     import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +41,28 @@ def _read(path: Path) -> Frames:
     try:
         frame: Frames = imageio.imread(path, index=0, plugin="pillow", mode="RGB", rotate=True)
         return frame
+    # Pillow has no one error for a damaged file, and imageio wraps some that it raises.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        missing = not path.exists()
-        raise ImageError(
-            f"There is no file {path}." if missing else f"{path} cannot be read as an image: {error}.",
-            "An image is a PNG or JPEG file, for instance.",
-            "Check its name." if missing else "Open it in an image viewer, and save it as PNG.",
-        ) from error
+        is_bomb = any(isinstance(e, Image.DecompressionBombError) for e in (error, error.__cause__))
+        raise _unreadable(path, is_bomb) from error
+
+
+def _unreadable(path: Path, is_bomb: bool) -> ImageError:
+    if not path.exists():
+        return _image_error(f"There is no file {path}.", "Check its name.")
+    if path.is_dir():
+        return _image_error(f"{path} is a folder.", "Name a file in it.")
+    if is_bomb:
+        return _image_error(f"{path} has too many pixels to be safe to read.", "Make it smaller.")
+    if not os.access(path, os.R_OK):
+        return _image_error(f"{path} may not be read.", "Check its permissions.")
+    return _image_error(
+        f"{path} is no image, or a damaged one.", "Open it in an image viewer, and save it as PNG."
+    )
+
+
+def _image_error(what: str, next: str) -> ImageError:
+    return ImageError(what, "An image is a PNG or JPEG file, for instance.", next)
 
 
 def _fitted(frame: Frames, size: tuple[int, int] | None) -> Frames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from flashdreams.errors import OutputError
@@ -20,8 +21,8 @@ def holds_latents(path: Path) -> bool:
 
 
 def record_path(output: Path) -> Path:
-    """The record beside an output: ``drive.mp4`` has ``drive.run.yaml``."""
-    return output.with_name(output.stem + RECORD_SUFFIX)
+    """The record beside an output: ``drive.mp4`` has ``drive.mp4.run.yaml``, and ``drive.gif`` its own."""
+    return output.with_name(output.name + RECORD_SUFFIX)
 
 
 def free_output(folder: Path, stem: str, suffix: str) -> Path:
@@ -37,7 +38,7 @@ def is_taken(path: Path) -> bool:
 
 
 def check_output(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse an output that could not be written. Its folder is made where there is none.
+    """Refuse an output that could not be written. Nothing is made: the writer makes its folder.
 
     Raises:
         OutputError: Something is there already, the folder cannot be written, or the suffix is unknown.
@@ -98,10 +99,8 @@ def _check_kind(path: Path) -> None:
 
 
 def _check_writable(path: Path) -> None:
-    folder = path.parent if path.suffix else path
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=_deepest_there(path.parent if path.suffix else path)):
             pass
         if path.is_file() and not os.access(path, os.W_OK):
             raise PermissionError(0, "it is write-protected")
@@ -111,3 +110,12 @@ def _check_writable(path: Path) -> None:
             "An output goes to a folder that is there or can be made, where you may write.",
             "Choose another place with --output or --output-dir.",
         ) from error
+
+
+def _deepest_there(folder: Path) -> Path:
+    """The deepest of a folder and its parents that exists; an OSError where one of them never can."""
+    for part in (folder, *folder.parents):
+        with suppress(FileNotFoundError):
+            part.stat()
+            return part
+    return folder

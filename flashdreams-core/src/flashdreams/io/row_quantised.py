@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
 SCALE = ".scale"
 """What the name of a matrix's scales adds to its own."""
+SMALLEST_SCALE = 6e-8  # the least that float16 holds; a row of zeros divides by it
 
 
 def quantise_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Round ``[rows, ...]`` to int8, each row to 127 levels on either side of 0.
+
+    A row's largest weights are clipped, by up to 30 %, where that lowers its squared error.
 
     Returns:
         The matrix as int8, and the float16 scales, ``[rows]``.
@@ -26,10 +29,18 @@ def quantise_rows(matrix: Tensor) -> tuple[Tensor, Tensor]:
     import torch
 
     rows = matrix.detach().float().flatten(1)
-    smallest = torch.finfo(torch.float16).smallest_normal * 2**-10  # a row of zeros divides by it
-    scale = (rows.abs().amax(dim=1) / 127).clamp_min(smallest).half()
-    values = (rows / scale.float()[:, None]).round_().clamp_(-127, 127)
-    return values.to(torch.int8).view(matrix.shape), scale
+    largest = rows.abs().amax(dim=1, keepdim=True).clamp_min(1e-8)
+    least = torch.full_like(largest, float("inf"))
+    scale, values = torch.ones_like(largest), torch.zeros_like(rows)
+    for clip in torch.linspace(0.7, 1.0, 13):
+        trial = (largest * clip / 127).clamp_min(SMALLEST_SCALE).half().float()
+        rounded = (rows / trial).round().clamp(-127, 127)
+        error = (rounded * trial - rows).square().sum(dim=1, keepdim=True)
+        better = error < least
+        least = torch.where(better, error, least)
+        scale = torch.where(better, trial, scale)
+        values = torch.where(better, rounded, values)
+    return values.to(torch.int8).view(matrix.shape), scale.flatten().half()
 
 
 def dequantise_rows(matrix: Tensor, scale: Tensor) -> Tensor:

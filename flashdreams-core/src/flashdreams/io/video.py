@@ -41,6 +41,7 @@ def open_video(
 
     Raises:
         OutputError: Something is there already, the folder cannot be written, or the suffix is unknown.
+        FieldValueError: Frames are shown slower than 0.1 or faster than 1000 per second.
         OSError: The disk is full, or failed.
     """
     path = Path(path)

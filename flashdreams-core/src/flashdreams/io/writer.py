@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from flashdreams.errors import FieldValueError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -15,6 +17,22 @@ if TYPE_CHECKING:
 Array: TypeAlias = "NDArray[Any]"
 Frames: TypeAlias = "NDArray[np.uint8]"
 """Pixels on the host, uint8 ``[T, H, W, 3]`` unless another shape is stated."""
+
+SLOWEST, FASTEST = 0.1, 1000.0  # frames per second that every kind of file can say
+
+
+def check_fps(fps: float) -> None:
+    """Refuse a frame rate that no file could be played at.
+
+    Raises:
+        FieldValueError: It is not from 0.1 to 1000 frames per second.
+    """
+    if not SLOWEST <= fps <= FASTEST:
+        raise FieldValueError(
+            f"fps is {fps:g}.",
+            f"A video shows {SLOWEST:g} to {FASTEST:g} pixel frames per second.",
+            "Set --fps to 16, for instance.",
+        )
 
 
 class Writer(ABC):
@@ -79,6 +97,7 @@ class VideoWriter(Writer):
     """Writes uint8 frames of one size, ``[T, height, width, 3]`` a chunk."""
 
     def __init__(self, path: Path, *, fps: float, height: int, width: int) -> None:
+        check_fps(fps)
         super().__init__(path)
         self.fps = fps
         self.height = height
@@ -98,7 +117,11 @@ class VideoWriter(Writer):
 
 
 def open_fresh(path: Path, overwrite: bool) -> FileIO:
-    """Open a file for writing, unbuffered; one that exists is replaced only with ``overwrite``."""
+    """Open a file for writing, unbuffered; one that exists is replaced only with ``overwrite``.
+
+    Its folder is made where there is none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("wb" if overwrite else "xb", buffering=0)
 
 

@@ -36,7 +36,7 @@ class BrokenPlugin:
     """A plugin, or something that it registered, that failed."""
 
     subject: str
-    """What failed, such as ``plugin pocket`` or ``slug pocket-racer``."""
+    """What failed, such as ``plugin my-plugin`` or ``slug my-slug``."""
     origin: Origin
     reason: str
     """The cause in one line."""

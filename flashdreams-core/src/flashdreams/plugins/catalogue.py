@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+HOW_TO_INSTALL = "Install a plugin, in a clone of FlashDreams with: pip install -e flashdreams-plugins/NAME"
+"""What to do where nothing is installed."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -18,7 +21,7 @@ class Known:
 
     distribution: str
     install: str
-    """The command that installs it."""
+    """The command that installs it, in a clone of FlashDreams."""
 
 
 @cache

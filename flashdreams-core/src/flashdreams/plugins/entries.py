@@ -2,106 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from flashdreams.plugins.blame import Origin
+from flashdreams.plugins.specs import Spec
+
+S = TypeVar("S", bound=Spec)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+@dataclass(frozen=True)
+class Entry(Generic[S]):
     """Something registered by name. Nothing of it is loaded."""
 
-    summary: str
-    """What it is, in one line."""
-    target: str
-    """``"package.module:NAME"``."""
+    spec: S
+    """What was declared."""
     origin: Origin
-    """Who registered it."""
-    needs: tuple[str, ...] = ()
-    """What the machine must have."""
+    """Who declared it."""
 
-    @property
-    def distribution(self) -> str:
-        """Name of the distribution that registered it."""
-        return self.origin.distribution
-
-    @property
-    def version(self) -> str:
-        """Version of that distribution."""
-        return self.origin.version
-
-    @property
-    def key(self) -> Hashable:
-        """What must be unique."""
-        raise NotImplementedError
-
-    @property
-    def label(self) -> str:
-        """How it is called in a message."""
-        raise NotImplementedError
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunnerEntry(Entry):
-    """A slug."""
-
-    slug: str
-
-    @property
-    def key(self) -> str:
-        """The slug."""
-        return self.slug
-
-    @property
-    def label(self) -> str:
-        """``slug NAME``."""
-        return f"slug {self.slug}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComponentEntry(Entry):
-    """A component."""
-
-    kind: str
-    name: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Kind and name."""
-        return self.kind, self.name
-
-    @property
-    def label(self) -> str:
-        """``component KIND NAME``."""
-        return f"component {self.kind} {self.name}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CommandEntry(Entry):
-    """A command of the command line."""
-
-    name: str
-
-    @property
-    def key(self) -> str:
-        """The name."""
-        return self.name
-
-    @property
-    def label(self) -> str:
-        """``command NAME``."""
-        return f"command {self.name}"
+    def described(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        origin = self.origin
+        described = {"distribution": origin.distribution, "version": origin.version}
+        return {**vars(self.spec), **described, "plugin": origin.plugin or None}
 
 
 @dataclass(frozen=True)
 class Clash:
     """One name that several claim, so that none has it."""
 
-    label: str
-    """What is claimed, such as ``slug my-slug``."""
-    key: Hashable
+    spec: Spec
+    """What is claimed, in the words of the first who does."""
     claimants: tuple[Origin, ...]
     """Who claims it."""
 
@@ -109,26 +41,41 @@ class Clash:
     def blame(self) -> str:
         """Who claims what, in one line."""
         claims = [f"plugin {c.plugin} ({c})" if c.plugin else str(c) for c in self.claimants]
-        return f"{self.label} is claimed by {' and by '.join(claims)}: none of them has it"
+        return f"{self.spec.label} is claimed by {' and by '.join(claims)}: none of them has it"
 
 
-E = TypeVar("E", bound=Entry)
-
-
-def settle(entries: Iterable[E]) -> tuple[list[E], list[Clash]]:
-    """The entries whose name nobody else claims, in the order of their names, and the clashes.
+class Names(Generic[S]):
+    """Entries of one kind by their names; a name that several claim belongs to nobody.
 
     The same target, registered twice by one distribution, is no clash: the first of the two stays.
     """
-    claims: dict[Hashable, list[E]] = {}
-    for entry in entries:
-        rivals = claims.setdefault(entry.key, [])
-        if (entry.distribution, entry.target) not in [(r.distribution, r.target) for r in rivals]:
-            rivals.append(entry)
-    settled = [rivals[0] for rivals in claims.values() if len(rivals) == 1]
-    clashes = [
-        Clash(rivals[0].label, key, tuple(rival.origin for rival in rivals))
-        for key, rivals in claims.items()
-        if len(rivals) > 1
-    ]
-    return sorted(settled, key=lambda entry: entry.label), sorted(clashes, key=lambda clash: clash.label)
+
+    def __init__(self, entries: Iterable[Entry[S]]) -> None:
+        claims: dict[tuple[str, ...], list[Entry[S]]] = {}
+        for entry in entries:
+            rivals = claims.setdefault(entry.spec.key, [])
+            if _source(entry) not in map(_source, rivals):
+                rivals.append(entry)
+        self._claims = {key: claims[key] for key in sorted(claims)}
+
+    def __iter__(self) -> Iterator[Entry[S]]:
+        return (rivals[0] for rivals in self._claims.values() if len(rivals) == 1)
+
+    @property
+    def clashes(self) -> list[Clash]:
+        """The names that several claim."""
+        return [clash for key in self._claims if (clash := self.clash(*key)) is not None]
+
+    def find(self, *key: str) -> Entry[S] | None:
+        """The entry of this name, where one alone claims it."""
+        rivals = self._claims.get(key, [])
+        return rivals[0] if len(rivals) == 1 else None
+
+    def clash(self, *key: str) -> Clash | None:
+        """Who claims this name, where several do."""
+        rivals = self._claims.get(key, [])
+        return Clash(rivals[0].spec, tuple(rival.origin for rival in rivals)) if len(rivals) > 1 else None
+
+
+def _source(entry: Entry[Any]) -> tuple[str, str]:
+    return entry.origin.distribution, entry.spec.target

@@ -5,11 +5,13 @@ Nothing is imported here. A distribution with damaged metadata is blamed and the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 
+from flashdreams.errors import FieldValueError
 from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, Origin, broken
+from flashdreams.plugins.entries import Entry
+from flashdreams.plugins.specs import RunnerSpec
 
 RUNNER_GROUP = "flashdreams.runner_configs"
 """The simple way: one entry point per slug."""
@@ -19,33 +21,14 @@ RUNNER_VARIABLE = "FLASHDREAMS_RUNNER_CONFIGS"
 """The environment variable that registers slugs without an installation."""
 
 
-@dataclass(frozen=True)
-class Declaration:
-    """One entry point, or one pair of the environment variable."""
-
-    group: str
-    """:data:`RUNNER_GROUP` or :data:`PLUGIN_GROUP`."""
-    name: str
-    """The slug, or the name of the plugin."""
-    target: str
-    """``"package.module:NAME"``, or ``"package.module"`` for a plugin."""
-    summary: str = ""
-    """The summary of the distribution."""
-    distribution: str = ""
-    version: str = ""
-
-    @property
-    def origin(self) -> Origin:
-        """Who made it."""
-        plugin = self.name if self.group == PLUGIN_GROUP else ""
-        return Origin(self.distribution, self.version, plugin)
-
-
 @dataclass
 class Installed:
-    """All declarations, and what could not be read."""
+    """What is declared, and what could not be read."""
 
-    declarations: list[Declaration] = field(default_factory=list)
+    plugins: dict[Origin, str] = field(default_factory=dict)
+    """The module of each plugin of the full way, ``"package.module"``."""
+    runners: list[Entry[RunnerSpec]] = field(default_factory=list)
+    """The slugs of the simple way."""
     broken: list[BrokenPlugin] = field(default_factory=list)
 
 
@@ -54,7 +37,7 @@ def read_installed(runner_configs: str = "") -> Installed:
     installed = Installed()
     for name in _distributions_with_entry_points(installed):
         try:
-            installed.declarations += _declarations(name)
+            _read_entry_points(metadata.distribution(name), name, installed)
         except FAILURES as error:
             installed.broken.append(broken("entry_points.txt", Origin(name), error))
     _read_pairs(runner_configs, installed)
@@ -81,21 +64,30 @@ def _name(distribution: metadata.Distribution) -> str:
     return name
 
 
-def _declarations(name: str) -> Iterator[Declaration]:
-    distribution = metadata.distribution(name)  # of several with one name, the one that is imported
-    summary = distribution.metadata["Summary"] or ""
-    for group in (PLUGIN_GROUP, RUNNER_GROUP):
-        for point in distribution.entry_points.select(group=group):
-            target = point.value.partition("[")[0].replace(" ", "")
-            yield Declaration(group, point.name, target, summary, name, distribution.version)
+def _read_entry_points(distribution: metadata.Distribution, name: str, installed: Installed) -> None:
+    points, version = distribution.entry_points, distribution.version
+    for point in points.select(group=PLUGIN_GROUP):
+        installed.plugins[Origin(name, version, point.name)] = _without_extras(point.value)
+    summary = " ".join((distribution.metadata["Summary"] or "").split())
+    for point in points.select(group=RUNNER_GROUP):
+        origin = Origin(name, version)
+        try:
+            spec = RunnerSpec(point.name, summary, _without_extras(point.value))
+            installed.runners.append(Entry(spec, origin))
+        except FieldValueError as error:
+            installed.broken.append(broken(f"slug {point.name}", origin, error))
+
+
+def _without_extras(value: str) -> str:
+    return value.partition("[")[0].replace(" ", "")
 
 
 def _read_pairs(text: str, installed: Installed) -> None:
+    origin = Origin(RUNNER_VARIABLE)
     for pair in filter(None, map(str.strip, text.split(","))):
         slug, _, target = (part.strip() for part in pair.partition("="))
-        if slug and ":" in target:
-            declared = Declaration(RUNNER_GROUP, slug, target, f"From {target}.", RUNNER_VARIABLE)
-            installed.declarations.append(declared)
-        else:
+        try:
+            installed.runners.append(Entry(RunnerSpec(slug, f"From {target}.", target), origin))
+        except FieldValueError:
             fault = BadPluginError("it does not read slug=package.module:NAME")
-            installed.broken.append(broken(f"pair {pair!r}", Origin(RUNNER_VARIABLE), fault))
+            installed.broken.append(broken(f"pair {pair!r}", origin, fault))

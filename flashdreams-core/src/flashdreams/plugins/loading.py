@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,8 +11,7 @@ import pluggy
 
 from flashdreams.plugins import hookspecs
 from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, Origin, broken
-from flashdreams.plugins.entries import CommandEntry, ComponentEntry, RunnerEntry
-from flashdreams.plugins.installed import Declaration
+from flashdreams.plugins.entries import Entry
 from flashdreams.plugins.specs import CommandSpec, ComponentSpec, RunnerSpec
 from flashdreams.plugins.targets import load_target
 
@@ -28,60 +27,53 @@ class LoadedPlugin:
     origin: Origin
     manager: pluggy.PluginManager = field(repr=False)
     """Calls this plugin's hooks and nobody else's."""
-    runners: list[RunnerEntry] = field(default_factory=list)
-    components: list[ComponentEntry] = field(default_factory=list)
-    commands: list[CommandEntry] = field(default_factory=list)
+    runners: list[Entry[RunnerSpec]] = field(default_factory=list)
+    components: list[Entry[ComponentSpec]] = field(default_factory=list)
+    commands: list[Entry[CommandSpec]] = field(default_factory=list)
     broken: list[BrokenPlugin] = field(default_factory=list)
     heavy: tuple[str, ...] = ()
     """Heavy modules that it imports before it is asked for anything: each command waits for them."""
 
 
-def load_plugins(declarations: Iterable[Declaration]) -> list[LoadedPlugin]:
-    """Load every plugin, one after the other."""
-    return [load_plugin(declaration) for declaration in declarations]
+def load_plugins(modules: Mapping[Origin, str]) -> list[LoadedPlugin]:
+    """Load every plugin, one after the other, from the module of each."""
+    return [load_plugin(origin, module) for origin, module in modules.items()]
 
 
-def load_plugin(declaration: Declaration) -> LoadedPlugin:
+def load_plugin(origin: Origin, module: str) -> LoadedPlugin:
     """Import a plugin and collect what it registers. Never raises what the plugin raises."""
     manager = pluggy.PluginManager("flashdreams")
     manager.add_hookspecs(hookspecs)
-    plugin = LoadedPlugin(declaration.origin, manager)
+    plugin = LoadedPlugin(origin, manager)
     light = set(sys.modules)
     try:
-        _register(manager, declaration)
-        _collect(plugin)
+        _register(plugin, module)
+        plugin.runners = _entries(plugin, "flashdreams_runners", RunnerSpec)
+        plugin.components = _entries(plugin, "flashdreams_components", ComponentSpec)
+        plugin.commands = _entries(plugin, "flashdreams_commands", CommandSpec)
     except FAILURES as error:
         plugin.broken.append(_blame(plugin, error))
     plugin.heavy = tuple(name for name in _HEAVY if name in sys.modules and name not in light)
     return plugin
 
 
-def _register(manager: pluggy.PluginManager, declaration: Declaration) -> None:
-    module = load_target(declaration.target)
-    manager.register(module, declaration.name)
-    manager.check_pending()
-    if not manager.get_hookcallers(module):
-        raise BadPluginError(f"{declaration.target} implements no hook: mark its functions with @hookimpl")
+def _register(plugin: LoadedPlugin, module: str) -> None:
+    hooks = load_target(module)
+    plugin.manager.register(hooks, plugin.origin.plugin)
+    plugin.manager.check_pending()
+    if not plugin.manager.get_hookcallers(hooks):
+        raise BadPluginError(f"{module} implements no hook: mark its functions with @hookimpl")
 
 
-def _collect(plugin: LoadedPlugin) -> None:
-    origin = plugin.origin
-    for runner in _specs(plugin, "flashdreams_runners", RunnerSpec):
-        plugin.runners.append(RunnerEntry(**vars(runner), origin=origin))
-    for component in _specs(plugin, "flashdreams_components", ComponentSpec):
-        plugin.components.append(ComponentEntry(**vars(component), origin=origin))
-    for command in _specs(plugin, "flashdreams_commands", CommandSpec):
-        plugin.commands.append(CommandEntry(**vars(command), origin=origin))
-
-
-def _specs(plugin: LoadedPlugin, hook: str, kind: type[S]) -> list[S]:
+def _entries(plugin: LoadedPlugin, hook: str, kind: type[S]) -> list[Entry[S]]:
     """What one hook of one plugin returns; nothing, and the blame noted, where that is no list of specs."""
     try:
         caller = getattr(plugin.manager.hook, hook)
         if not caller.get_hookimpls():
             return []
         returned = caller()  # pluggy leaves out an implementation that returns None
-        return _checked(returned[0] if returned else None, hook, kind)
+        specs = _checked(returned[0] if returned else None, hook, kind)
+        return [Entry(spec, plugin.origin) for spec in specs]
     except FAILURES as error:
         plugin.broken.append(_blame(plugin, error))
         return []

@@ -40,12 +40,13 @@ def _elsewhere(slug: str, meant: str, known: Known, broken: Iterable[BrokenPlugi
         right = f"The slug {meant!r} comes with {fault.distribution}, which is installed and broken."
         return BrokenPluginError(fault.blame, right, _TRACEBACK)
     right = "" if meant == slug else f"Did you mean {meant!r}? "
-    next_step = f"Install it with: {known.install}"
     if _is_installed(known.distribution):
         right += f"It comes with another version of {known.distribution} than is installed."
-        next_step = next_step.replace("pip install", "pip install --upgrade")
+        clone, published = "an up-to-date clone", f"pip install --upgrade {known.distribution}"
     else:
         right += f"It comes with {known.distribution}, which is not installed."
+        clone, published = "a clone", f"pip install {known.distribution}"
+    next_step = f"In {clone} of FlashDreams: {known.install}; where it is published: {published}"
     return UnknownSlugError(f"There is no slug {slug!r}.", right, next_step)
 
 

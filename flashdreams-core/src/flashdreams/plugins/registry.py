@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -13,15 +12,16 @@ from flashdreams.infra.config import InstantiateConfig
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.plugins import refusals
 from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, broken
-from flashdreams.plugins.entries import Clash, CommandEntry, ComponentEntry, E, Entry, RunnerEntry, settle
-from flashdreams.plugins.installed import PLUGIN_GROUP, RUNNER_GROUP, Installed, read_installed
+from flashdreams.plugins.entries import Clash, Entry, Names, S
+from flashdreams.plugins.installed import Installed, read_installed
 from flashdreams.plugins.loading import LoadedPlugin, load_plugins
-from flashdreams.plugins.targets import load_config, load_target
+from flashdreams.plugins.specs import CommandSpec, ComponentSpec, RunnerSpec
+from flashdreams.plugins.targets import load_command, load_component, load_runner
 
 if TYPE_CHECKING:
     from flashdreams.infra.pipeline.observers import Observers
 
-C = TypeVar("C", bound=InstantiateConfig)
+T = TypeVar("T")
 
 CORE_COMMANDS = ("list", "run", "show", "components", "plugins", "doctor")
 """Names that no plugin's command can take."""
@@ -42,47 +42,53 @@ class Registry:
     @cached_property
     def plugins(self) -> list[LoadedPlugin]:
         """The plugins of the full way, loaded one at a time."""
-        return load_plugins(d for d in self._installed.declarations if d.group == PLUGIN_GROUP)
+        return load_plugins(self._installed.plugins)
 
-    def runners(self) -> list[RunnerEntry]:
+    def runners(self) -> list[Entry[RunnerSpec]]:
         """Every slug that exactly one plugin claims, in order. None is loaded."""
-        return self._runners[0]
+        return list(self._runners)
 
-    def components(self, kind: str | None = None) -> list[ComponentEntry]:
+    def components(self, kind: str | None = None) -> list[Entry[ComponentSpec]]:
         """Every component, or those of one kind, in order. None is loaded.
 
         Raises:
             UnknownComponentError: There is no such kind.
         """
-        entries = self._components[0]
         if kind is None:
-            return entries
-        kinds = {entry.kind for entry in entries}
+            return list(self._components)
+        kinds = {entry.spec.kind for entry in self._components}
         if kind not in kinds:
             raise refusals.unknown_kind(kind, kinds)
-        return [entry for entry in entries if entry.kind == kind]
+        return [entry for entry in self._components if entry.spec.kind == kind]
 
-    def commands(self) -> list[CommandEntry]:
+    def commands(self) -> list[Entry[CommandSpec]]:
         """Every command that plugins add, in order. None is loaded."""
-        return self._commands[0]
+        return list(self._commands)
 
     def clashes(self) -> list[Clash]:
         """Names that several plugins claim, so that none has them."""
-        return [*self._runners[1], *self._components[1], *self._commands[1]]
+        return [*self._runners.clashes, *self._components.clashes, *self._commands.clashes]
 
     def broken(self) -> list[BrokenPlugin]:
         """Whatever failed before any slug or component was loaded. :meth:`check` loads them."""
         failed = [fault for plugin in self.plugins for fault in plugin.broken]
         return [*self._installed.broken, *failed, *self._shadowing]
 
-    def check(self, entries: Iterable[RunnerEntry | ComponentEntry]) -> list[BrokenPlugin]:
+    def problems(self) -> list[str]:
+        """A line for each of :meth:`broken` and :meth:`clashes`: who is to blame for what."""
+        return [fault.blame for fault in self.broken()] + [clash.blame for clash in self.clashes()]
+
+    def check(self, entries: Iterable[Entry[RunnerSpec] | Entry[ComponentSpec]]) -> list[BrokenPlugin]:
         """Load each of ``entries`` and name those that fail."""
         faults = []
         for entry in entries:
             try:
-                _load(entry, RunnerConfig if isinstance(entry, RunnerEntry) else InstantiateConfig)
+                if isinstance(entry.spec, RunnerSpec):
+                    load_runner(entry.spec)
+                else:
+                    load_component(entry.spec)
             except FAILURES as error:
-                faults.append(broken(entry.label, entry.origin, error))
+                faults.append(broken(entry.spec.label, entry.origin, error))
         return faults
 
     def runner_config(self, slug: str) -> RunnerConfig:
@@ -93,10 +99,11 @@ class Registry:
             SlugClashError: Several plugins claim it.
             BrokenPluginError: It cannot be loaded, or is no runner of that name.
         """
-        entry = _find(slug, *self._runners, SlugClashError)
+        _refuse_clash(self._runners.clash(slug), SlugClashError)
+        entry = self._runners.find(slug)
         if entry is None:
-            raise refusals.unknown_slug(slug, [e.slug for e in self.runners()], self.broken())
-        return _copy(entry, RunnerConfig)
+            raise refusals.unknown_slug(slug, [e.spec.slug for e in self._runners], self.broken())
+        return _loaded(entry, load_runner, f"It names a RunnerConfig, or {_FUNCTION}.")
 
     def component_config(self, kind: str, name: str) -> InstantiateConfig:
         """The config of a component: a deep copy that is the caller's to change.
@@ -106,15 +113,16 @@ class Registry:
             ClashError: Several plugins claim it.
             BrokenPluginError: It cannot be loaded, or is no config.
         """
-        entry = _find((kind, name), *self._components, ClashError)
+        _refuse_clash(self._components.clash(kind, name), ClashError)
+        entry = self._components.find(kind, name)
         if entry is None:
-            raise refusals.unknown_component(kind, name, [e.name for e in self.components(kind)])
-        return _copy(entry, InstantiateConfig)
+            raise refusals.unknown_component(kind, name, [e.spec.name for e in self.components(kind)])
+        return _loaded(entry, load_component, f"It names a config, its class, or {_FUNCTION}.")
 
-    def component_of(self, config: InstantiateConfig) -> ComponentEntry | None:
+    def component_of(self, config: InstantiateConfig) -> Entry[ComponentSpec] | None:
         """The component whose target is the class of ``config``, where there is one."""
         target = f"{type(config).__module__}:{type(config).__qualname__}"
-        return next((entry for entry in self.components() if entry.target == target), None)
+        return next((entry for entry in self._components if entry.spec.target == target), None)
 
     def command(self, name: str) -> Callable[[list[str]], int]:
         """The ``main(argv) -> int`` of a command that a plugin adds.
@@ -124,10 +132,11 @@ class Registry:
             ClashError: Several plugins claim it.
             BrokenPluginError: It cannot be loaded.
         """
-        entry = _find(name, *self._commands, ClashError)
+        _refuse_clash(self._commands.clash(name), ClashError)
+        entry = self._commands.find(name)
         if entry is None:
-            raise refusals.unknown_command(name, [*CORE_COMMANDS, *(e.name for e in self.commands())])
-        return _load_command(entry)
+            raise refusals.unknown_command(name, [*CORE_COMMANDS, *(e.spec.name for e in self._commands)])
+        return _loaded(entry, load_command, "It names a function main(argv: list[str]) -> int.")
 
     def observers(self) -> Observers:
         """Who is told about rollouts: the run-time hooks of all plugins. Imports torch."""
@@ -140,69 +149,39 @@ class Registry:
         return PluginObservers(self.plugins)
 
     @cached_property
-    def _runners(self) -> tuple[list[RunnerEntry], list[Clash]]:
-        declared = [
-            RunnerEntry(slug=d.name, summary=d.summary, target=d.target, origin=d.origin)
-            for d in self._installed.declarations
-            if d.group == RUNNER_GROUP
-        ]
-        return settle([*(entry for plugin in self.plugins for entry in plugin.runners), *declared])
+    def _runners(self) -> Names[RunnerSpec]:
+        added = [entry for plugin in self.plugins for entry in plugin.runners]
+        return Names([*added, *self._installed.runners])
 
     @cached_property
-    def _components(self) -> tuple[list[ComponentEntry], list[Clash]]:
-        return settle(entry for plugin in self.plugins for entry in plugin.components)
+    def _components(self) -> Names[ComponentSpec]:
+        return Names(entry for plugin in self.plugins for entry in plugin.components)
 
     @cached_property
-    def _commands(self) -> tuple[list[CommandEntry], list[Clash]]:
-        entries = (entry for plugin in self.plugins for entry in plugin.commands)
-        return settle(entry for entry in entries if entry.name not in CORE_COMMANDS)
+    def _commands(self) -> Names[CommandSpec]:
+        added = (entry for plugin in self.plugins for entry in plugin.commands)
+        return Names(entry for entry in added if entry.spec.name not in CORE_COMMANDS)
 
     @cached_property
     def _shadowing(self) -> list[BrokenPlugin]:
-        entries = [entry for plugin in self.plugins for entry in plugin.commands]
+        added = [entry for plugin in self.plugins for entry in plugin.commands]
         fault = BadPluginError("that is the name of a command of core, which stays")
-        return [broken(e.label, e.origin, fault) for e in entries if e.name in CORE_COMMANDS]
+        return [broken(e.spec.label, e.origin, fault) for e in added if e.spec.name in CORE_COMMANDS]
 
 
 @cache
-def get_registry() -> Registry:
-    """The registry of this process."""
+def installed_registry() -> Registry:
+    """The registry of this process, of all that is installed."""
     return Registry()
 
 
-def _find(key: object, entries: Iterable[E], clashes: Iterable[Clash], error: type[PluginError]) -> E | None:
-    for clash in clashes:
-        if clash.key == key:
-            raise refusals.claimed(clash, error)
-    return next((entry for entry in entries if entry.key == key), None)
+def _refuse_clash(clash: Clash | None, error: type[PluginError]) -> None:
+    if clash is not None:
+        raise refusals.claimed(clash, error)
 
 
-def _load(entry: Entry, kind: type[C]) -> C:
-    config = load_config(entry.target, kind)
-    if (
-        isinstance(entry, RunnerEntry)
-        and isinstance(config, RunnerConfig)
-        and config.runner_name != entry.slug
-    ):
-        raise BadPluginError(f"the runner_name of {entry.target} is {config.runner_name!r}, not the slug")
-    return config
-
-
-def _copy(entry: Entry, kind: type[C]) -> C:
+def _loaded(entry: Entry[S], load: Callable[[S], T], right: str) -> T:
     try:
-        return copy.deepcopy(_load(entry, kind))
+        return load(entry.spec)
     except FAILURES as error:
-        runner = kind is RunnerConfig
-        right = f"It names {'a RunnerConfig' if runner else 'a config, its class'}, or {_FUNCTION}."
-        raise refusals.broken_target(broken(entry.label, entry.origin, error), right) from error
-
-
-def _load_command(entry: CommandEntry) -> Callable[[list[str]], int]:
-    try:
-        main: Callable[[list[str]], int] = load_target(entry.target)
-        if not callable(main):
-            raise BadPluginError(f"{entry.target} is no function")
-    except FAILURES as error:
-        right = "It names a function main(argv: list[str]) -> int."
-        raise refusals.broken_target(broken(entry.label, entry.origin, error), right) from error
-    return main
+        raise refusals.broken_target(broken(entry.spec.label, entry.origin, error), right) from error

@@ -55,11 +55,11 @@ def report(registry: Registry) -> list[PluginReport]:
     for plugin in registry.plugins:
         of(plugin.origin).heavy = plugin.heavy
     for runner in registry.runners():
-        of(runner.origin).slugs.append(runner.slug)
+        of(runner.origin).slugs.append(runner.spec.slug)
     for component in registry.components():
-        of(component.origin).components.append(f"{component.kind}={component.name}")
+        of(component.origin).components.append(f"{component.spec.kind}={component.spec.name}")
     for command in registry.commands():
-        of(command.origin).commands.append(command.name)
+        of(command.origin).commands.append(command.spec.name)
     for fault in [*registry.broken(), *registry.check([*registry.runners(), *registry.components()])]:
         of(fault.origin).faults.append(fault)
     for clash in registry.clashes():

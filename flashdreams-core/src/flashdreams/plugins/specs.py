@@ -6,20 +6,49 @@ somebody asks for it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 from flashdreams.errors import FieldValueError
 
 
-@dataclass(frozen=True)
-class RunnerSpec:
-    """A runnable model.
+class Spec:
+    """What all specs have in common.
 
     Raises:
         FieldValueError: A name or summary is no text of one line, or the target no ``"package.module:NAME"``.
     """
 
+    noun: ClassVar[str]
+    """What is declared: a slug, a component or a command."""
+    summary: str
+    target: str
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            is_good, right = _RULES[field.name]
+            if not is_good(value):
+                where = f"{type(self).__name__}.{field.name}"
+                raise FieldValueError(f"{where} is {value!r}.", right, f"Correct {field.name} in the plugin.")
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What must be unique among the specs of one class: the name, after the kind of a component."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """How it is called in a message, such as ``component encoder null``."""
+        return " ".join((self.noun, *self.key))
+
+
+@dataclass(frozen=True)
+class RunnerSpec(Spec):
+    """A runnable model."""
+
+    noun = "slug"
     slug: str
     """Its name: ``family-size-task[-variant]``, lower case."""
     summary: str
@@ -29,18 +58,17 @@ class RunnerSpec:
     needs: tuple[str, ...] = ()
     """What the machine must have: "cuda", "mps", or the name of a module that must be installed."""
 
-    def __post_init__(self) -> None:
-        _check(self)
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The slug."""
+        return (self.slug,)
 
 
 @dataclass(frozen=True)
-class ComponentSpec:
-    """A part of a pipeline that can be chosen by name.
+class ComponentSpec(Spec):
+    """A part of a pipeline that can be chosen by name."""
 
-    Raises:
-        FieldValueError: A name or summary is no text of one line, or the target no ``"package.module:NAME"``.
-    """
-
+    noun = "component"
     kind: str
     """The config field that it fits: "encoder", "transformer", "scheduler", "decoder", ..."""
     name: str
@@ -52,18 +80,17 @@ class ComponentSpec:
     needs: tuple[str, ...] = ()
     """What the machine must have: "cuda", "mps", or the name of a module that must be installed."""
 
-    def __post_init__(self) -> None:
-        _check(self)
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Kind and name."""
+        return self.kind, self.name
 
 
 @dataclass(frozen=True)
-class CommandSpec:
-    """A command of the command line: ``flashdreams NAME``.
+class CommandSpec(Spec):
+    """A command of the command line: ``flashdreams NAME``."""
 
-    Raises:
-        FieldValueError: A name or summary is no text of one line, or the target no ``"package.module:NAME"``.
-    """
-
+    noun = "command"
     name: str
     """What is typed after ``flashdreams``. The names of core's own commands are taken."""
     summary: str
@@ -71,8 +98,10 @@ class CommandSpec:
     target: str
     """``"package.module:NAME"`` of a function ``main(argv: list[str]) -> int``, the exit code."""
 
-    def __post_init__(self) -> None:
-        _check(self)
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The name."""
+        return (self.name,)
 
 
 def _is_word(value: Any) -> bool:
@@ -92,7 +121,7 @@ def _are_needs(value: Any) -> bool:
 
 
 _WORD = (_is_word, "It is a text without spaces that does not begin with a dash.")
-_RULES = {
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "slug": _WORD,
     "kind": _WORD,
     "name": _WORD,
@@ -100,12 +129,3 @@ _RULES = {
     "target": (_is_target, 'It reads "package.module:NAME".'),
     "needs": (_are_needs, 'It is a tuple of texts, such as ("cuda",).'),
 }
-
-
-def _check(spec: Any) -> None:
-    for field in fields(spec):
-        value = getattr(spec, field.name)
-        is_good, right = _RULES[field.name]
-        if not is_good(value):
-            where = f"{type(spec).__name__}.{field.name}"
-            raise FieldValueError(f"{where} is {value!r}.", right, f"Correct {field.name} in the plugin.")

@@ -16,33 +16,33 @@ from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.runner.config import RunnerConfig
 
 FRAME_SIZE = 64
-"""Height and width of a frame in pixels."""
+"""Height and width of a pixel frame."""
 FRAMES_PER_SECOND = 50 / 3
-"""The environment runs at 50 steps a second, and a frame is 3 steps."""
+"""Pixel frames: the environment runs at 50 steps a second, and a pixel frame is 3 steps."""
 
 
 @dataclass(kw_only=True)
 class DriveControlEncoderConfig(EncoderConfig):
-    """Steer, gas and brake of one frame."""
+    """Steer, gas and brake of one pixel frame."""
 
     _target: Any = "flashdreams_pocket.encoders:DriveControlEncoder"
 
 
 @dataclass(kw_only=True)
 class StartClipEncoderConfig(EncoderConfig):
-    """The frames that a dream starts from, as latents."""
+    """The pixel frames that a dream starts from, as latents."""
 
     _target: Any = "flashdreams_pocket.encoders:StartClipEncoder"
 
     start: str = "straight"
     """Shipped start clip that is taken where a rollout is given no first frame."""
     weights: str = "shipped"
-    """Weights of the frame encoder: "shipped", "random", or a safetensors file."""
+    """Weights of the encoder of pixel frames: "shipped", "random", or a safetensors file."""
 
 
 @dataclass(kw_only=True)
 class RacerTransformerConfig(TransformerConfig):
-    """The causal world model of CarRacing-v3: 16 tokens a frame, one frame a chunk."""
+    """The causal world model of CarRacing-v3: 16 tokens a latent frame, one latent frame a chunk."""
 
     _target: Any = "flashdreams_pocket.transformer:RacerTransformer"
 
@@ -63,7 +63,7 @@ class RacerTransformerConfig(TransformerConfig):
         if self.chunk != 1:
             raise FieldValueError(
                 f"chunk is {self.chunk}.",
-                "pocket-racer predicts each frame from the one before it, one frame per chunk.",
+                "pocket-racer predicts each latent frame from the one before it, one per chunk.",
                 "Leave chunk at 1.",
             )
         if self.rope_positions != "absolute":
@@ -76,12 +76,12 @@ class RacerTransformerConfig(TransformerConfig):
 
 @dataclass(kw_only=True)
 class RacerDecoderConfig(DecoderConfig):
-    """The convolutional decoder of single frames."""
+    """The convolutional decoder: each latent frame by itself to a pixel frame."""
 
     _target: Any = "flashdreams_pocket.decoder:RacerDecoder"
 
     weights: str = "shipped"
-    """Weights of the frame decoder: "shipped", "random", or a safetensors file."""
+    """Weights of the decoder: "shipped", "random", or a safetensors file."""
 
 
 @dataclass(kw_only=True)
@@ -92,8 +92,8 @@ class RacerRunnerConfig(RunnerConfig):
 
     controls: str = "policy:steady"
     """Script ("gas*20, gas+left*10, straight*30"), CSV, NPZ, or policy:NAME (steady, fast, weaver)."""
-    first_frame: str = "straight"
-    """Image file, or name of a shipped start clip."""
+    first_frame: str | None = None
+    """Image file, or name of a shipped start clip; None takes the start clip of the context encoder."""
     scale: int = 6
     threads: int | None = 1
     total_blocks: int = 167
@@ -119,7 +119,7 @@ POCKET_RACER = RacerRunnerConfig(
 POCKET_RACER_FAST = derive_config(
     POCKET_RACER,
     runner_name="pocket-racer-fast",
-    description="The same drive in 2 denoising steps a frame: faster, with fewer bends.",
+    description="The same drive in 2 denoising steps a pixel frame: faster, with fewer bends.",
     pipeline=dict(
         name="pocket-racer-fast",
         diffusion_model=dict(scheduler=dict(denoising_timesteps=[1000.0, 750.0])),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,13 @@ WORDS: dict[str, dict[str, float]] = {
 }
 """What a word of a script sets, unless a number follows it: ``left=0.2``."""
 
+LONGEST = 1_000_000
+"""Pixel frames that a script may last, 16 hours."""
+
 _TERM = re.compile(r"(?P<word>[a-z]+)(=(?P<amount>[-+]?[0-9.]+))?$")
+_COUNT = re.compile(r"0*[1-9][0-9]{0,6}")
+_UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, MemoryError)
+"""What numpy may raise about a file that is no array, beside the errors of zip."""
 _EXAMPLE = '"gas*20, gas+left*10, straight*30"'
 
 
@@ -34,15 +42,18 @@ def read_controls(text: str) -> np.ndarray:
     Raises:
         ControlError: The script or the file cannot be understood.
     """
-    suffix = Path(text).suffix.lower()
-    if suffix == ".csv":
-        controls = _read_csv(Path(text))
-    elif suffix == ".npz":
-        controls = _read_npz(Path(text))
+    if is_control_file(text):
+        path = Path(text)
+        controls = _read_csv(path) if path.suffix.lower() == ".csv" else _read_npz(path)
     else:
         controls = parse_script(text)
     check_controls(controls, text)
     return controls
+
+
+def is_control_file(text: str) -> bool:
+    """Whether ``text`` names a file of controls, and is no script."""
+    return text.lower().endswith((".csv", ".npz"))
 
 
 def parse_script(script: str) -> np.ndarray:
@@ -51,12 +62,19 @@ def parse_script(script: str) -> np.ndarray:
     Commas follow one another, ``*N`` lasts N pixel frames, ``+`` combines, ``word=amount`` sets a number.
 
     Raises:
-        ControlError: A word or number that means nothing here.
+        ControlError: A word or number that means nothing here, or more than a million pixel frames.
     """
     parts = [part.strip() for part in script.split(",") if part.strip()]
     if not parts:
         raise ControlError("The control script is empty.", f"It reads like {_EXAMPLE}.", "Write a script.")
-    return np.concatenate([_parse_part(part) for part in parts])
+    rows, counts = zip(*map(_parse_part, parts), strict=True)
+    if sum(counts) > LONGEST:
+        raise ControlError(
+            f"The control script lasts {sum(counts):,} pixel frames.",
+            f"It lasts at most {LONGEST:,}.",
+            "Shorten it: its last value holds for as long as --total-blocks says.",
+        )
+    return np.repeat(np.array(rows, dtype=np.float32), counts, axis=0)
 
 
 def check_controls(controls: np.ndarray, source: str) -> None:
@@ -77,25 +95,25 @@ def check_controls(controls: np.ndarray, source: str) -> None:
         if bad.any():
             frame = int(np.flatnonzero(bad)[0])
             raise ControlError(
-                f"{source} has {axis} {column[frame]:g} at frame {frame}.",
+                f"{source} has {axis} {column[frame]:g} at pixel frame {frame}.",
                 f"{axis} lies within [{low:g}, {high:g}].",
                 "Correct that value.",
             )
 
 
-def _parse_part(part: str) -> np.ndarray:
-    terms, _, count = part.partition("*")
-    if (count and not count.strip().isdigit()) or count.strip() == "0":
+def _parse_part(part: str) -> tuple[list[float], int]:
+    """Steer, gas and brake of a part, and how many pixel frames it lasts."""
+    terms, times, count = part.partition("*")
+    if times and not _COUNT.fullmatch(count.strip()):
         raise ControlError(
             f"{part!r} lasts {count.strip()!r} pixel frames.",
-            "*N gives a whole number of pixel frames, 1 or more.",
+            f"*N gives a whole number of pixel frames, 1 to {LONGEST:,}.",
             f"Write it like {_EXAMPLE}.",
         )
     values = dict.fromkeys(AXES, 0.0)
     for term in terms.split("+"):
         values.update(_parse_term(term.strip().lower(), part))
-    row = np.array([[values[axis] for axis in AXES]], dtype=np.float32)
-    return np.repeat(row, int(count or 1), axis=0)
+    return [values[axis] for axis in AXES], int(count) if times else 1
 
 
 def _parse_term(term: str, part: str) -> dict[str, float]:
@@ -148,7 +166,7 @@ def _read_npz(path: Path) -> np.ndarray:
             if "controls" in arrays:
                 return np.asarray(arrays["controls"], dtype=np.float32)
             names = list(arrays.keys())
-    except (OSError, ValueError, EOFError) as error:
+    except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(path, error) from error
     raise ControlError(
         f"{path} holds {', '.join(names) or 'nothing'}.",

@@ -1,4 +1,4 @@
-"""Scripted drivers: look at one frame, return (steer, gas, brake).
+"""Scripted drivers: look at one pixel frame, return (steer, gas, brake).
 
 They see what a player sees and nothing else, so they drive a dream and the true world
 alike. numpy only, no state, deterministic.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+from flashdreams.errors import ControlError, did_you_mean
 
 _CENTRE = 31.5  # column and row of the car, pixels
 _UNITS_PER_PIXEL = 42.0 / 64.0
@@ -102,7 +104,15 @@ DRIVERS: dict[str, Driver] = {
 
 
 def driver(name: str) -> Driver:
-    """The driver of that name; `KeyError` with the known names otherwise."""
+    """The driver of that name.
+
+    Raises:
+        ControlError: There is none.
+    """
     if name not in DRIVERS:
-        raise KeyError(f"no driver named {name!r}; there are {', '.join(sorted(DRIVERS))}")
+        raise ControlError(
+            f"There is no driver {name!r}.",
+            did_you_mean(name, DRIVERS),
+            f"Set --controls to policy:{next(iter(DRIVERS))}, for instance.",
+        )
     return DRIVERS[name]

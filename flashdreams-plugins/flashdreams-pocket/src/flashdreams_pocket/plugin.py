@@ -19,7 +19,7 @@ def flashdreams_runners() -> list[RunnerSpec]:
         ),
         RunnerSpec(
             slug="pocket-racer-fast",
-            summary="The same drive in 2 denoising steps a frame: faster, with fewer bends.",
+            summary="The same drive in 2 denoising steps a pixel frame: faster, with fewer bends.",
             target=f"{_CONFIG}:POCKET_RACER_FAST",
         ),
     ]
@@ -32,13 +32,13 @@ def flashdreams_components() -> list[ComponentSpec]:
         ComponentSpec(
             kind="encoder",
             name="pocket-drive-control",
-            summary="Steer, gas and brake of one frame.",
+            summary="Steer, gas and brake of one pixel frame.",
             target=f"{_CONFIG}:DriveControlEncoderConfig",
         ),
         ComponentSpec(
             kind="context_encoder",
             name="pocket-start-clip",
-            summary="The frames that a dream starts from.",
+            summary="The pixel frames that a dream starts from.",
             target=f"{_CONFIG}:StartClipEncoderConfig",
         ),
         ComponentSpec(
@@ -50,7 +50,7 @@ def flashdreams_components() -> list[ComponentSpec]:
         ComponentSpec(
             kind="decoder",
             name="pocket-racer",
-            summary="The convolutional decoder of single frames.",
+            summary="The convolutional decoder of single latent frames.",
             target=f"{_CONFIG}:RacerDecoderConfig",
         ),
     ]

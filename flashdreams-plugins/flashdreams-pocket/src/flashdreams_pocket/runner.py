@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from functools import cached_property
 from typing import Any
 
@@ -10,17 +10,18 @@ import numpy as np
 from einops import rearrange
 from torch import Tensor
 
-from flashdreams.errors import ControlError, did_you_mean
+from flashdreams.errors import ControlError
 from flashdreams.infra.runner.base import Runner
 from flashdreams.io.images import read_image
 from flashdreams.io.video import to_uint8
-from flashdreams_pocket.config import FRAME_SIZE, RacerRunnerConfig
-from flashdreams_pocket.controls import as_record, read_controls
-from flashdreams_pocket.drivers import DRIVERS
+from flashdreams_pocket.config import FRAME_SIZE, RacerRunnerConfig, StartClipEncoderConfig
+from flashdreams_pocket.controls import as_record, is_control_file, read_controls
+from flashdreams_pocket.drivers import Driver, driver
 from flashdreams_pocket.shipped import load_start, start_names
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 POLICY = "policy:"
+NO_FILE = ("shipped", "random")  # weights that are named otherwise than by their file
 
 
 class RacerRunner(Runner):
@@ -29,10 +30,8 @@ class RacerRunner(Runner):
     config: RacerRunnerConfig
 
     def conditions(self) -> dict[str, Any]:
-        """The frames that the dream starts from: a shipped clip, or an image."""
-        if self.config.first_frame in start_names():
-            return {"first_frame": self.config.first_frame}
-        return {"first_frame": self._first_image}
+        """The pixel frames that the dream starts from: a shipped clip, or an image."""
+        return {} if self._start is None else {"first_frame": self._start}
 
     def control(self, index: int, last_chunk: Tensor | None) -> np.ndarray:
         """Steer, gas and brake of pixel frame ``index``; a script's last value holds."""
@@ -43,36 +42,64 @@ class RacerRunner(Runner):
         return np.array([self._driver(frame)], dtype=np.float32)
 
     def record(self) -> dict[str, Any]:
-        """The controls as they were understood, so that the record does not depend on a file."""
+        """The controls as they were understood, so that a reader need not have their file."""
+        return {} if self._driver is not None else {"controls": as_record(self._script)}
+
+    def input_files(self) -> list[str]:
+        """A control file, an image that the dream starts from, and weights that are not the shipped ones."""
+        transformer = self.config.pipeline.diffusion_model.transformer
+        parts = (transformer, transformer.context_encoder, self.config.pipeline.decoder)
+        files = {str(getattr(part, "weights", NO_FILE[0])) for part in parts}.difference(NO_FILE)
+        if is_control_file(self.config.controls):
+            files.add(self.config.controls)
+        if self.config.first_frame is not None and isinstance(self._start, Tensor):
+            files.add(self.config.first_frame)
+        return sorted(files)
+
+    def check(self) -> None:
+        """Refuse what could not be run, a driver without eyes included. Nothing is built or written."""
+        super().check()
         if self._driver is not None:
-            return {}
-        return {"controls": as_record(self._script)}
+            _ = self._start_frame
 
     @cached_property
-    def _driver(self) -> Callable[[Frame], tuple[float, float, float]] | None:
+    def _driver(self) -> Driver | None:
         if not self.config.controls.startswith(POLICY):
             return None
-        name = self.config.controls.removeprefix(POLICY)
-        if name not in DRIVERS:
+        if self.config.pipeline.decoder is None:
             raise ControlError(
-                f"There is no driver {name!r}.",
-                did_you_mean(name, DRIVERS),
-                f"Set --controls to {POLICY}{next(iter(DRIVERS))}, for instance.",
+                f"The controls are {self.config.controls}, and the pipeline has no decoder.",
+                "A driver looks at the dreamt pixels, and without a decoder there are none.",
+                'Give the pipeline a decoder, or a script: --controls "gas*20, gas+left*10, straight*30".',
             )
-        return DRIVERS[name]
+        return driver(self.config.controls.removeprefix(POLICY))
 
     @cached_property
     def _script(self) -> np.ndarray:
         return read_controls(self.config.controls)
 
     @cached_property
-    def _first_image(self) -> Tensor:
-        return read_image(self.config.first_frame, size=(FRAME_SIZE, FRAME_SIZE))
+    def _start(self) -> str | Tensor | None:
+        """Name of a shipped clip, pixels of an image, or None where another context encoder decides."""
+        encoder = self.config.pipeline.diffusion_model.transformer.context_encoder
+        first = self.config.first_frame
+        if first is None and isinstance(encoder, StartClipEncoderConfig):
+            first = encoder.start
+        if first is None or first in start_names():
+            return first
+        if not os.path.exists(first):
+            load_start(first)  # says which clips there are
+        return read_image(first, size=(FRAME_SIZE, FRAME_SIZE))
 
-    @property
+    @cached_property
     def _start_frame(self) -> Frame:
-        first = self.conditions()["first_frame"]
-        if isinstance(first, str):
-            return load_start(first).frames[-1].numpy()
-        frame: Frame = rearrange(to_uint8(first), "1 1 h w c -> h w c")
+        if self._start is None:
+            raise ControlError(
+                f"The controls are {self.config.controls}, and no start is named.",
+                "A driver looks at the pixel frame before its first control.",
+                "Name a start clip or an image with --first-frame.",
+            )
+        if isinstance(self._start, str):
+            return load_start(self._start).frames[-1].numpy()
+        frame: Frame = rearrange(to_uint8(self._start), "1 1 h w c -> h w c")
         return frame

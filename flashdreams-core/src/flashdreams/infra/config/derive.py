@@ -66,7 +66,7 @@ def change_config(base: ConfigT, changes: dict[str, Any], where: str = "") -> Co
     return _construct(type(base), field_values(base), changes, where)
 
 
-def create_config(cls: type[ConfigT], values: dict[str, Any], where: str = "") -> ConfigT:
+def config_from_values(cls: type[ConfigT], values: dict[str, Any], where: str = "") -> ConfigT:
     """A config of ``cls`` with some fields set, the others at their defaults.
 
     Raises:
@@ -101,7 +101,7 @@ def _construct(cls: type[ConfigT], values: dict[str, Any], changes: dict[str, An
 def _changed(current: Any, info: FieldInfo, value: Any, where: str) -> Any:
     if is_config(current) and isinstance(value, dict):
         return change_config(current, value, where)
-    return coerce(value, info.type, where, create_config)
+    return coerce(value, info.type, where, config_from_values)
 
 
 def _call(cls: type[ConfigT], values: dict[str, Any], where: str) -> ConfigT:

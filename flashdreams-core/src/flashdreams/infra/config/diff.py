@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flashdreams.errors import ConfigError, ConfigFileError
-from flashdreams.infra.config.derive import ConfigT, change_config, create_config
+from flashdreams.infra.config.derive import ConfigT, change_config, config_from_values
 from flashdreams.infra.config.fields import (
     FieldInfo,
     config_fields,
@@ -156,7 +156,7 @@ def _marker(config: Any, info: FieldInfo) -> dict[str, str]:
 
 def _reads_back(tree: Any, value: Any, info: FieldInfo, where: str) -> bool:
     try:
-        return same(coerce(_revive(tree, where, None), info.type, where, create_config), value)
+        return same(coerce(_revive(tree, where, None), info.type, where, config_from_values), value)
     except ConfigError:
         return False
 
@@ -204,7 +204,7 @@ def _revive(value: Any, where: str, find_component: FindComponent | None) -> Any
 
 def _create(cls: Any, fields: dict[str, Any], where: str) -> Any:
     if is_config_class(cls):
-        return create_config(cls, fields, where)
+        return config_from_values(cls, fields, where)
     raise ConfigFileError(
         f"The _class of {where} is {target_text(cls)!r}, which is no config class.",
         "A _class names a dataclass that describes a component.",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flashdreams.errors import OutputError
-from flashdreams.infra.device import cpu_threads, resolve_device
+from flashdreams.errors import DeviceError, OutputError
+from flashdreams.infra.device import check_device, cpu_threads, resolve_device
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.infra.runner.interrupts import Interrupts
 from flashdreams.infra.runner.progress import Pace, Progress
@@ -39,8 +40,8 @@ class Runner:
     """Makes the video of a slug and writes it.
 
     Subclasses say what a rollout begins with (:meth:`conditions`), what steers each chunk
-    (:meth:`control`) and what belongs in the record (:meth:`record`), or override :meth:`run` wholly.
-    Nothing is built until it is needed.
+    (:meth:`control`), which files they read (:meth:`input_files`) and what else belongs in the record
+    (:meth:`record`), or override :meth:`run` wholly. Nothing is built until it is needed.
     """
 
     config: RunnerConfig
@@ -49,7 +50,7 @@ class Runner:
         self.config = config
 
     def conditions(self) -> dict[str, Any]:
-        """Arguments of ``initialize_cache`` beside the seed."""
+        """Arguments of ``initialize_cache`` beside the seed: also asked for before the pipeline is built."""
         return {}
 
     def control(self, index: int, last_chunk: Tensor | None) -> Any:
@@ -65,14 +66,33 @@ class Runner:
         """What else the video is made from, as plain values: asked for before the pipeline is built."""
         return {}
 
+    def input_files(self) -> Iterable[str | Path]:
+        """Files that the run reads beside those in the config's fields of type Path, as they are named there.
+
+        The record holds their SHA-256; names that are no files are left out.
+        """
+        return ()
+
+    def check(self) -> None:
+        """Refuse what could not be run: inputs, output and device. Nothing is built or written.
+
+        Raises:
+            FlashDreamsError: Something that the user can put right.
+        """
+        self.claim_output()
+        check_device(self.config.device)
+        _check_graphs(self.config)
+        self.conditions()
+        self.record()
+
     def run(self) -> RunSummary:
         """Make the video, chunk by chunk, and write each chunk as soon as it is made.
 
         Raises:
-            OutputError: The output cannot be written; nothing was built.
             OutputBrokenOffError: The disk filled up or failed on the way.
-            DeviceError: There is no such device.
+            FlashDreamsError: What :meth:`check` refuses; nothing was built or written.
         """
+        self.check()
         output = self.claim_output()
         with (
             cpu_threads(self.config.threads) as threads,
@@ -92,11 +112,12 @@ class Runner:
     @cached_property
     def pipeline(self) -> StreamInferencePipeline:
         """The pipeline on its device, with the plugins' observers attached; built when first asked for."""
-        from flashdreams.plugins.registry import get_registry
+        from flashdreams.plugins.registry import installed_registry
 
         device = resolve_device(self.config.device)
+        _check_graphs(self.config)
         pipeline: StreamInferencePipeline = self.config.pipeline.setup(device=str(device))
-        pipeline.observers = get_registry().observers()
+        pipeline.observers = installed_registry().observers()
         return pipeline
 
     @property
@@ -146,7 +167,18 @@ class Runner:
     def _recording(self, output: Path, threads: int, interrupts: Interrupts) -> Recording:
         config = self.config
         device = str(resolve_device(config.device))
-        record = run_record(config, device=device, threads=threads, further=self.record())
+        record = run_record(
+            config, device=device, threads=threads, read=self.input_files(), further=self.record()
+        )
         pace = Pace(fps=config.fps, total=config.total_blocks, began=time.monotonic())
         title = f"{config.runner_name} on {device}"
         return Recording(output, config, record, Progress(title, pace, config.progress), interrupts)
+
+
+def _check_graphs(config: RunnerConfig) -> None:
+    if config.pipeline.diffusion_model.transformer.use_cuda_graph is True:
+        raise DeviceError(
+            "use_cuda_graph is True.",
+            "This version runs eagerly: it captures no CUDA graph.",
+            "Leave --pipeline.diffusion-model.transformer.use-cuda-graph at auto.",
+        )

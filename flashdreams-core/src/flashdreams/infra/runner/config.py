@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from flashdreams.errors import FieldValueError
-from flashdreams.infra.config import InstantiateConfig
+from flashdreams.infra.config import InstantiateConfig, derive_config
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
+from flashdreams.io.writer import check_fps
+
+if TYPE_CHECKING:
+    from flashdreams.infra.runner.base import Runner
 
 
 @dataclass(kw_only=True)
@@ -36,13 +40,23 @@ class RunnerConfig(InstantiateConfig):
     seed: int = 0
     """Seed of the noise; the same seed makes the same video."""
     fps: float = 16.0
-    """Pixel frames per second of the output."""
+    """Pixel frames per second of the output, 0.1 to 1000."""
     scale: int = 1
     """Whole number by which the output is enlarged, each pixel becoming a crisp square."""
     threads: int | None = None
     """CPU threads to compute with; None leaves the number to torch."""
     progress: Literal["auto", "bar", "lines", "off"] = "auto"
     """How progress is shown on stderr; "auto" shows a bar on a terminal and lines elsewhere."""
+
+    def setup(self, device: str | None = None) -> Runner:
+        """Build the runner; ``device`` takes the place of the config's own.
+
+        Raises:
+            TargetError: ``_target`` cannot be imported or is not a class.
+        """
+        config = self if device is None else derive_config(self, device=str(device))
+        runner: Runner = InstantiateConfig.setup(config)
+        return runner
 
     def __post_init__(self) -> None:
         if self.total_blocks < 1:
@@ -51,12 +65,7 @@ class RunnerConfig(InstantiateConfig):
                 "A video has at least one chunk.",
                 "Set --total-blocks to 1 or more.",
             )
-        if not 0 < self.fps < float("inf"):
-            raise FieldValueError(
-                f"fps is {self.fps}.",
-                "A video shows more than 0 pixel frames per second.",
-                "Set --fps to 16, for instance.",
-            )
+        check_fps(self.fps)
         if self.scale < 1 or (self.threads is not None and self.threads < 1):
             name = "scale" if self.scale < 1 else "threads"
             raise FieldValueError(

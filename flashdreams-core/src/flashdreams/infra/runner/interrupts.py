@@ -13,13 +13,26 @@ from typing import Any
 SAME_SIGNAL = 0.5  # seconds: a terminal and a parent process may both pass on one Ctrl-C
 
 
-class Stopped(SystemExit):
-    """SIGTERM or SIGHUP arrived. Its code is 128 + the signal's number, as shells have it."""
+class Stopped(BaseException):
+    """SIGTERM or SIGHUP arrived.
+
+    Like KeyboardInterrupt it is no Exception, and it is no SystemExit either: plugins are allowed to
+    fail with those, and a stop that arrives while one of them runs must not be taken for its failure.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+    @property
+    def code(self) -> int:
+        """The exit code, 128 + the signal's number, as shells have it."""
+        return 128 + self.number
 
     @property
     def signal_name(self) -> str:
         """SIGTERM or SIGHUP."""
-        return signal.Signals(int(str(self.code)) - 128).name
+        return signal.Signals(self.number).name
 
 
 class Interrupts:
@@ -80,4 +93,4 @@ class Interrupts:
         self._raised = True
         if self._received == signal.SIGINT:
             raise KeyboardInterrupt
-        raise Stopped(128 + self._received)
+        raise Stopped(self._received)

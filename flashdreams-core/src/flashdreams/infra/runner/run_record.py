@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.errors import ConfigFileError, InputError, PluginError
+from flashdreams.infra.config.fields import field_values, is_config
 from flashdreams.infra.config.file import differences, dump, resolved
 from flashdreams.io.checksum import hashes_of
 from flashdreams.io.outputs import write_text
@@ -21,15 +22,20 @@ WHERE_IT_WENT = ("output", "overwrite")
 
 
 def run_record(
-    config: RunnerConfig, *, device: str, threads: int, further: Mapping[str, Any]
+    config: RunnerConfig,
+    *,
+    device: str,
+    threads: int,
+    read: Iterable[str | Path] = (),
+    further: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a run is made from, as a tree of plain values.
 
     ``config`` holds what differs from the slug, with the number of threads spelt out, since a video is the
-    same bit for bit only on as many. ``made_from`` holds seed, device, threads, SHA-256 of every file
-    that the config names, and what the runner adds.
+    same bit for bit only on as many. ``made_from`` holds seed, device, threads, SHA-256 of every file in
+    the config's fields of type Path and of those that are ``read`` besides, and what is put in ``further``.
     """
-    files = hashes_of(_texts(_without_output(_whole(config))))
+    files = hashes_of([*_paths(_without_output(field_values(config))), *read])
     return {
         "slug": config.runner_name,
         "versions": versions(config.runner_name),
@@ -39,7 +45,7 @@ def run_record(
             "device": device,
             "threads": threads,
             **({"files": files} if files else {}),
-            **further,
+            **(further or {}),
         },
     }
 
@@ -86,9 +92,10 @@ def version_changes(record: Mapping[str, Any]) -> list[str]:
 
 def versions(slug: str) -> dict[str, str]:
     """Versions of what decides about pixels: core, the slug's plugin, torch, numpy and Python."""
-    from flashdreams.plugins.registry import get_registry
+    from flashdreams.plugins.registry import installed_registry
 
-    plugin = {entry.distribution: entry.version for entry in get_registry().runners() if entry.slug == slug}
+    entries = installed_registry().runners()
+    plugin = {e.origin.distribution: e.origin.version for e in entries if e.spec.slug == slug}
     packages = ("flashdreams-core", "torch", "numpy")
     return {
         **{name: metadata.version(name) for name in packages},
@@ -99,11 +106,12 @@ def versions(slug: str) -> dict[str, str]:
 
 def _changes(config: RunnerConfig, threads: int) -> dict[str, Any] | None:
     """What differs from the slug; everything, where nothing installed registers it."""
-    from flashdreams.plugins.registry import get_registry
+    from flashdreams.plugins.naming import namer
+    from flashdreams.plugins.registry import installed_registry
 
     try:
-        base = get_registry().runner_config(config.runner_name)
-        tree = _without_output(differences(config, base))
+        base = installed_registry().runner_config(config.runner_name)
+        tree = _without_output(differences(config, base, namer(installed_registry())))
         return tree if base.threads == threads else {**tree, "threads": threads}
     except (PluginError, ConfigFileError):
         return _without_output(_whole(config)) or None
@@ -120,9 +128,12 @@ def _without_output(tree: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in tree.items() if name not in WHERE_IT_WENT}
 
 
-def _texts(tree: Any) -> Iterator[str]:
-    if isinstance(tree, str):
-        yield tree
-    elif isinstance(tree, dict | list):
-        for value in tree.values() if isinstance(tree, dict) else tree:
-            yield from _texts(value)
+def _paths(value: Any) -> Iterator[Path]:
+    """Every path in a tree of configs and plain values."""
+    if isinstance(value, Path):
+        yield value
+    elif is_config(value):
+        yield from _paths(field_values(value))
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _paths(item)

@@ -56,7 +56,7 @@ class Sequences:
     Runs with a bend in sight are drawn more often: `1 + bend_weight * (share of such frames)`.
     """
 
-    def __init__(self, run: Path, frames: int, rng: np.random.Generator, bend_weight: float = 2.0) -> None:
+    def __init__(self, run: Path, frames: int, rng: np.random.Generator, bend_weight: float = 4.0) -> None:
         self.frames, self.rng = frames, rng
         shards = shard_paths(run / "data")
         self.latents = [np.load(run / "latents" / f"{s.name}.npy", mmap_mode="r") for s in shards]

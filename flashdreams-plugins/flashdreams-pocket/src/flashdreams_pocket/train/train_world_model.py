@@ -3,7 +3,9 @@
 A sequence holds T clean frames and T - 1 noisy ones. A noisy frame sees the clean frames
 before it in its window and itself, exactly as a rollout sees its KV cache; every noisy frame
 has a noise of its own. In some sequences the clean frames carry a little noise too, whose
-level the model is told: a rollout's own frames are never quite clean.
+level the model is told: a rollout's own frames are never quite clean. For the same reason every
+other step shows the model some of its own predictions of clean frames in their place: they are
+blurred where a frame holds something new, and the frame after must be sharp all the same.
 """
 
 from __future__ import annotations
@@ -23,11 +25,15 @@ WINDOW = 12  # latent frames that attention sees, the current one included
 FRAMES = 16  # of a sequence
 BATCH = 8  # sequences per rank
 SHIFT = 2.5  # of the noise levels, towards high noise
-PURE_NOISE = 0.1  # share of noisy frames with nothing but noise
-CONTEXT_NOISE = 0.2  # highest noise level of clean frames
-CONTEXT_NOISED = 0.6  # share of sequences whose clean frames are noised
+GRID = (1.0, 0.9, 0.75, 0.5)  # noise levels that rollouts use
+ON_GRID = 0.5  # share of noisy frames whose level is one of these
+CONTEXT_NOISE = 0.5  # highest noise level of clean frames
+CONTEXT_NOISED = 0.7  # share of sequences whose clean frames are noised
+OWN_EVERY = 2  # steps; in one of so many the model sees predictions of its own
+OWN_LEVELS = (0.7, 1.0)  # noise that these are predicted from
 MUON_RATE, ADAM_RATE = 0.012, 2e-3
 KEEP = 0.998
+DECAY = 0.5  # share of the time, the last, in which the rates fall to 0
 
 
 class MaskedPass(nn.Module):
@@ -81,10 +87,30 @@ def draw_levels(batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]
     """Noise of the clean frames `[B, 1]` and of the noisy ones `[B, T - 1]`, in [0, 1]."""
     u = torch.rand(batch, FRAMES - 1, generator=generator)
     noisy = SHIFT * u / (1 + (SHIFT - 1) * u)
-    pure = torch.rand(noisy.shape, generator=generator) < PURE_NOISE
+    grid = torch.tensor(GRID)[torch.randint(len(GRID), noisy.shape, generator=generator)]
+    noisy = torch.where(torch.rand(noisy.shape, generator=generator) < ON_GRID, grid, noisy)
     noised = torch.rand(batch, 1, generator=generator) < CONTEXT_NOISED
-    clean = CONTEXT_NOISE * torch.rand(batch, 1, generator=generator) * noised
-    return clean, torch.where(pure, torch.ones(()), noisy)
+    clean = CONTEXT_NOISE * torch.rand(batch, 1, generator=generator) ** 1.5 * noised
+    return clean, noisy
+
+
+@torch.no_grad()
+def with_own_predictions(
+    model: nn.Module, latents: Tensor, actions: Tensor, generator: torch.Generator
+) -> Tensor:
+    """`latents` with some frames replaced by what the model predicts from the true frames before."""
+    low, high = OWN_LEVELS
+    level = low + (high - low) * torch.rand(len(latents), FRAMES - 1, generator=generator)
+    clean = torch.zeros(len(latents), 1)
+    target = latents[:, :, 2:]
+    noise = torch.randn(target.shape, generator=generator)
+    noisy = corrupt(target, level[:, None, :, None, None], noise)
+    levels = torch.cat([clean.expand(-1, FRAMES), level], dim=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        own = model(latents[:, :, 1:], noisy, levels, actions, latents[:, :, :1]).float()
+    share = torch.rand(len(latents), 1, 1, 1, 1, generator=generator)
+    chosen = torch.rand(len(latents), 1, FRAMES - 1, 1, 1, generator=generator) < share
+    return torch.cat([latents[:, :, :2], torch.where(chosen, own, target)], dim=2)
 
 
 def sample_loss(
@@ -94,10 +120,14 @@ def sample_loss(
     clean_level: Tensor,
     level: Tensor,
     generator: torch.Generator,
+    seen: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared error of every noisy frame, `[B, T - 1]`. `latents` as in `Sequences`."""
+    """Mean squared error of every noisy frame, `[B, T - 1]`.
+
+    `latents` and `actions` as in `Sequences`; `seen` is what the model sees for clean frames.
+    """
     noise = torch.randn(latents.shape, generator=generator)
-    context = corrupt(latents, clean_level[:, None, :, None, None], noise)
+    context = corrupt(latents if seen is None else seen, clean_level[:, None, :, None, None], noise)
     begins = torch.rand(len(latents), 1, 1, 1, 1, generator=generator) < 0.3
     before = context[:, :, :1].masked_fill(begins, 0.0)  # some sequences have no past at all
     target = latents[:, :, 2:]
@@ -156,13 +186,15 @@ def _train(rank: int, run: Path, seconds: float, seed: int) -> None:
     judged = MaskedPass(shadow)
     clock, noted, judged_at, running = Clock(seconds, spent), spent, spent, 0.0
     while (spent := clock.spent()) < seconds:
-        factor = schedule(spent / seconds)
+        factor = schedule(spent / seconds, decay=DECAY)
         for optimiser, rate in zip(optimisers, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * factor
         latents, actions = data.batch(BATCH)
         clean_level, level = draw_levels(BATCH, generator)
-        loss = sample_loss(model, latents, actions, clean_level, level, generator).mean()
+        own = step % OWN_EVERY == 0
+        seen = with_own_predictions(model, latents, actions, generator) if own else latents
+        loss = sample_loss(model, latents, actions, clean_level, level, generator, seen).mean()
         dit.zero_grad()
         loss.backward()
         average_gradients(dit)

@@ -34,7 +34,7 @@ class TransformerConfig(InstantiateConfig):
     attention_backend: str = "auto"
     """Attention implementation by name; "auto" takes the fastest exact one of this machine."""
     use_cuda_graph: Literal["auto", True, False] = "auto"
-    """Replay the forward pass from a CUDA graph. This version runs eagerly: with True no run begins."""
+    """Replay the forward pass from a CUDA graph; this version always runs eagerly, and refuses True."""
 
     def __post_init__(self) -> None:
         self._check_positive("latent_channels", "chunk", "window")

@@ -21,13 +21,14 @@ def finder(registry: Registry) -> FindComponent:
     """
 
     def find(where: str, name: str) -> Any:
-        entries = [entry for entry in registry.components() if _fits(where, entry.kind)]
-        kinds = [entry.kind for entry in entries if entry.name == name] or [entry.kind for entry in entries]
+        specs = [entry.spec for entry in registry.components()]
+        fitting = [spec for spec in specs if _fits(where, spec.kind)]
+        kinds = [spec.kind for spec in fitting if spec.name == name] or [spec.kind for spec in fitting]
         if kinds:
             return registry.component_config(max(kinds, key=len), name)
         raise UnknownComponentError(
             f"There is no component {name!r} for {where}.",
-            did_you_mean(where.rpartition(".")[2], {entry.kind for entry in registry.components()}),
+            did_you_mean(where.rpartition(".")[2], {spec.kind for spec in specs}),
             "See every kind and name with: flashdreams components",
         )
 
@@ -39,9 +40,9 @@ def namer(registry: Registry) -> NameComponent:
 
     def name(where: str, config: Any) -> tuple[str, Any] | None:
         entry = registry.component_of(config)
-        if entry is None or not _fits(where, entry.kind):
+        if entry is None or not _fits(where, entry.spec.kind):
             return None
-        return entry.name, registry.component_config(entry.kind, entry.name)
+        return entry.spec.name, registry.component_config(entry.spec.kind, entry.spec.name)
 
     return name
 
