@@ -18,7 +18,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 _FOLDER = Path(__file__).parent / "weights"
 WEIGHTS = _FOLDER / "pocket_racer.safetensors"
-WEIGHTS_SHA256: str | None = None
+WEIGHTS_SHA256: str | None = "7e9f3113bd83e518441bb6245ada98ab584b6a11f7a4ed53dd886b9b57a6bf47"
 """SHA-256 of the released weights."""
 STARTS = _FOLDER / "starts.npz"
 

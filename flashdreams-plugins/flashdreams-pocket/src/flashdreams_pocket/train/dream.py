@@ -45,10 +45,12 @@ class NetworkDreamer:
         decoder: FrameDecoder,
         dit: RacerDiT,
         timesteps: tuple[float, ...] = DEFAULT_TIMESTEPS,
+        context_noise: float = 0.0,
         window: int = WINDOW,
     ) -> None:
         self.encoder, self.decoder, self.dit = encoder.eval(), decoder.eval(), dit.eval()
         self.timesteps, self.window = timesteps, window
+        self.context_noise = context_noise  # timestep at which clean frames are written
 
     @classmethod
     def from_run(cls, run: Path, **options) -> NetworkDreamer:
@@ -93,7 +95,7 @@ class NetworkDreamer:
         return to_frames(pixels)
 
     def _commit(self, clean: Tensor, controls: Tensor) -> None:
-        self._predict(clean, 0.0, controls, keep=True)
+        self._predict(clean, self.context_noise, controls, keep=True)
         self.previous = clean
         self.position += 1
 
