@@ -10,7 +10,7 @@ from flashdreams.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "docs/quickstart.md", "docs/concepts.md"]
-SETS_UP_AN_ENVIRONMENT = ("python3 -m venv", "uv sync")
+SETS_UP_AN_ENVIRONMENT = ("python3 -m venv", ". .venv/bin/activate", "uv sync")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 

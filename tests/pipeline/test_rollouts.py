@@ -452,4 +452,15 @@ def test_a_decoder_that_hands_latents_on_does_not_share_them():
 
 class HandingOn(ToyDecoder):
     def forward(self, latents, state):
-        return latents, latents[:, :, -1:].clone()
+        return latents[:, :3], latents[:, :, -1:].clone()
+
+
+def test_a_control_that_is_refused_leaves_the_generated_chunk_waiting(toy):
+    with toy.initialize_cache(seed=2) as rollout:
+        expected = video(toy, rollout, [0.5, 0.1])
+    rollout = toy.initialize_cache(seed=2)
+    first = toy.generate(0, rollout, input=0.5)
+    with pytest.raises(ValueError, match="could not convert"):
+        toy.generate(0, rollout, input="left")
+    toy.finalize(0, rollout)
+    assert torch.equal(expected, torch.cat([first, toy.generate(1, rollout, input=0.1)], dim=2))

@@ -90,6 +90,10 @@ class BrokenPluginError(PluginError):
     """The plugin that was asked for fails to load."""
 
 
+class ComponentError(FlashDreamsError):
+    """A component that does not keep the contract of its base class; its author's mistake."""
+
+
 class RolloutError(FlashDreamsError):
     """A rollout was used in a way it cannot be."""
 

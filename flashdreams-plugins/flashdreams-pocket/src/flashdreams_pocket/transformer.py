@@ -18,6 +18,9 @@ from flashdreams_pocket.config import RacerTransformerConfig
 from flashdreams_pocket.network import FRAME_TOKENS, Attend, RacerDiT
 from flashdreams_pocket.shipped import load_part
 
+DOWN = FRAME_SIZE // LATENT_SIZE
+"""Pixels per latent."""
+
 
 @dataclass
 class RacerCache(TransformerCache):
@@ -56,9 +59,9 @@ class RacerTransformer(Transformer):
         """
         if (height, width) != (LATENT_SIZE, LATENT_SIZE):
             raise FieldValueError(
-                f"A frame has {height} x {width} latents.",
-                f"pocket-racer dreams {FRAME_SIZE} x {FRAME_SIZE} pixels, of {LATENT_SIZE} x {LATENT_SIZE}.",
-                f"Set height and width to {FRAME_SIZE}, or to {LATENT_SIZE} where nothing is decoded.",
+                f"A video of {height * DOWN} x {width * DOWN} pixels was asked for.",
+                f"pocket-racer dreams {FRAME_SIZE} x {FRAME_SIZE} pixels, and no other size.",
+                f"Leave height and width at {FRAME_SIZE} (without a decoder, at {LATENT_SIZE} latents).",
             )
         return super().latent_shape(height, width)
 

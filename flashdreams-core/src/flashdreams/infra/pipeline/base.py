@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from flashdreams.errors import FieldValueError, InputError, RolloutError
 from flashdreams.infra import state_tree
 from flashdreams.infra.conditions import Conditions
+from flashdreams.infra.contract import built, checked_pixels, with_state
 from flashdreams.infra.decoder.base import Decoder, StreamingDecoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.encoder.base import Encoder, StreamingEncoder
@@ -50,9 +51,9 @@ class StreamInferencePipeline(nn.Module):
         self.dtype = getattr(torch, config.dtype)
         self.observers = Observers()
         self.slots = SlotPool(config.slots, self._allocate_slot)
-        self.encoder = config.encoder.setup() if config.encoder else None
-        self.diffusion_model = config.diffusion_model.setup()
-        self.decoder = config.decoder.setup() if config.decoder else None
+        self.encoder = built(config.encoder, Encoder, "encoder") if config.encoder else None
+        self.diffusion_model = built(config.diffusion_model, DiffusionModel, "diffusion_model")
+        self.decoder = built(config.decoder, Decoder, "decoder") if config.decoder else None
         for part in (self.encoder, self.diffusion_model.transformer, self.decoder):
             if part is not None:
                 part.to(self.dtype)
@@ -131,9 +132,10 @@ class StreamInferencePipeline(nn.Module):
             InputError: There is an input, and nothing to encode it.
         """
         self._check_ours(cache)
+        slot = cache.slot
         cache.check_generate(autoregressive_index)
-        slot, cache.pending = cache.slot, None
         control = self._encode(slot, input)
+        cache.pending = None
         self.diffusion_model.transformer.begin_chunk(slot.transformer, autoregressive_index)
         fill_noise(slot.noise, cache.noise_source, cache.seed, autoregressive_index)
         latents = self.diffusion_model.generate(slot.transformer, control, slot.noise.unbind(0))
@@ -242,7 +244,7 @@ class StreamInferencePipeline(nn.Module):
         )
 
     def _encode(self, slot: Slot, input: Any) -> Any:
-        encoder, slot.control = self.encoder, None
+        encoder = self.encoder
         if encoder is None:
             if input is not None:
                 raise InputError(
@@ -250,9 +252,9 @@ class StreamInferencePipeline(nn.Module):
                     "This pipeline has no encoder: its chunks are not steered.",
                     "Call generate() without input, or set the pipeline's encoder.",
                 )
-            return None
-        if isinstance(encoder, StreamingEncoder):
-            encoded, state = encoder(input, slot.encoder.state)
+            encoded = None
+        elif isinstance(encoder, StreamingEncoder):
+            encoded, state = with_state(encoder(input, slot.encoder.state), encoder)
             slot.encoder.stage(state)
         else:
             encoded = encoder(input)
@@ -264,10 +266,11 @@ class StreamInferencePipeline(nn.Module):
         if decoder is None:
             return latents.clone()
         if isinstance(decoder, StreamingDecoder):
-            pixels, state = decoder(latents, slot.decoder.state)
+            pixels, state = with_state(decoder(latents, slot.decoder.state), decoder)
             slot.decoder.stage(state)
         else:
             pixels = decoder(latents)
+        checked_pixels(pixels, latents, decoder)
         return pixels.clone() if _share_memory(pixels, latents) else cast(Tensor, pixels)
 
 

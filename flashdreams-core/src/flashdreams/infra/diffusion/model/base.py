@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from flashdreams.errors import ComponentError
+from flashdreams.infra.contract import built, same_shape
 from flashdreams.infra.diffusion.model.config import DiffusionModelConfig
 from flashdreams.infra.diffusion.scheduler.base import Scheduler
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
@@ -24,8 +26,14 @@ class DiffusionModel(nn.Module):
     def __init__(self, config: DiffusionModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.transformer = config.transformer.setup()
-        self.scheduler = config.scheduler.setup()
+        self.transformer = built(config.transformer, Transformer, "transformer")
+        self.scheduler = built(config.scheduler, Scheduler, "scheduler")
+        if len(self.scheduler.timesteps) == 0:
+            raise ComponentError(
+                f"{type(self.scheduler).__name__} takes no denoising step.",
+                "A scheduler tells its timesteps when it is built.",
+                "Call self.set_timesteps([...]) in its __init__.",
+            )
 
     def generate(self, cache: TransformerCache, control: Any, noise: Sequence[Tensor]) -> Tensor:
         """Denoise one chunk.
@@ -41,9 +49,16 @@ class DiffusionModel(nn.Module):
         latents = noise[0]
         memory = self.scheduler.start()
         for i, timestep in enumerate(self.scheduler.timesteps.unsqueeze(1).unbind()):
-            flow = self.transformer.predict_flow(latents, timestep, cache, control)
+            flow = self.predict_flow(latents, timestep, cache, control)
             latents = self.scheduler.step(i, flow, latents, noise, memory)
         return latents
+
+    def predict_flow(
+        self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any
+    ) -> Tensor:
+        """The transformer's flow; see :meth:`Transformer.predict_flow`."""
+        flow = self.transformer.predict_flow(latents, timestep, cache, control)
+        return same_shape(flow, latents, self.transformer)
 
     def write_context(self, latents: Tensor, cache: TransformerCache, control: Any) -> None:
         """Write keys and values of the clean chunk, ``[B, C, T, H, W]``, for later chunks to see."""
