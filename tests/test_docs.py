@@ -1,7 +1,10 @@
 """What the pages print can be run. Python blocks always; shell lines in the slow tests."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from flashdreams.cli.main import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/quickstart.md", "docs/concepts.md"]
+PAGES = ["README.md", "docs/quickstart.md", "docs/concepts.md", "docs/plugins/model.md"]
 SETS_UP_AN_ENVIRONMENT = ("python3 -m venv", ". .venv/bin/activate", "uv sync")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
@@ -28,6 +31,23 @@ def test_python_blocks_run_one_after_the_other(page):
     namespace = {}
     for code in blocks(page, "python"):
         exec(compile(code, page, "exec"), namespace)
+
+
+def test_the_plugin_of_the_page_runs_as_a_slug(tmp_path):
+    page = (ROOT / "docs/plugins/model.md").read_text().partition("## Try it")[0]
+    module = "\n".join(code for found, code in BLOCK.findall(page) if found == "python")
+    tmp_path.joinpath("flashdreams_drift.py").write_text(module)
+    variables = {"PYTHONPATH": str(tmp_path), "FLASHDREAMS_RUNNER_CONFIGS": "drift=flashdreams_drift:DRIFT"}
+    line = "run drift --steer 0 0.5 --pipeline.diffusion-model.scheduler.steps 2 --output frames --scale 2"
+    done = subprocess.run(
+        [sys.executable, "-m", "flashdreams", *line.split(), "--total-blocks", "3"],
+        env=os.environ | variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("frames/*.png"))) == 6
 
 
 @pytest.mark.slow

@@ -6,7 +6,12 @@ import pytest
 
 from flashdreams.cli.main import COMMANDS
 from flashdreams.errors import BrokenPluginError, ClashError, UnknownCommandError, UnknownComponentError
-from flashdreams.plugins.registry import CORE_COMMANDS
+from flashdreams.infra.diffusion.scheduler.config import UniPCSchedulerConfig
+from flashdreams.plugins.blame import Origin
+from flashdreams.plugins.installed import Installed
+from flashdreams.plugins.registry import CORE_COMMANDS, Registry
+
+CORE_UNIPC = "flashdreams.infra.diffusion.scheduler.config:UniPCSchedulerConfig"
 
 GOOD = """
     ENCODERS = "flashdreams.infra.encoder.config"
@@ -190,3 +195,32 @@ def test_core_registers_as_a_plugin_does(here):
     assert registry.check(registry.components()) == []
     schedulers = {c.spec.name for c in registry.components("scheduler")}
     assert schedulers == {"flow-match", "flow-match-euler", "unipc"}
+
+
+GREEDY = """
+    @hookimpl
+    def flashdreams_components():
+        return [
+            ComponentSpec("scheduler", "unipc", "Mine.", "x:A"),
+            ComponentSpec("decoder", "unipc", "Mine.", "x:B"),
+        ]
+"""
+
+
+def test_a_component_of_core_stays_core_s(here):
+    here.plugin(GREEDY, "a")
+    here.plugin(GREEDY.replace("x:A", CORE_UNIPC), "b")
+    origins = {Origin(f"dist-{name}", "1.0", name): f"{name}_plugin" for name in "ab"}
+    core = {Origin("flashdreams-core", "0.1.0", "core"): "flashdreams.plugins.builtin"}
+    registry = Registry(Installed(origins | core))
+    assert type(registry.component_config("scheduler", "unipc")) is UniPCSchedulerConfig
+    assert registry.component_of(UniPCSchedulerConfig()).origin.distribution == "flashdreams-core"
+    assert [fault.blame for fault in registry.broken()] == [
+        f"component scheduler unipc (dist-{name} 1.0) failed: "
+        "that is the name of a component of core, which stays"
+        for name in "ab"
+    ]
+    with pytest.raises(ClashError) as raised:
+        registry.component_config("decoder", "unipc")
+    assert raised.value.next == "Uninstall all but one of them: pip uninstall dist-a dist-b"
+    assert not any("flashdreams-core" in problem for problem in registry.problems())

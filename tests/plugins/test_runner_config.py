@@ -8,7 +8,7 @@ from flashdreams.errors import BrokenPluginError, SlugClashError, UnknownSlugErr
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.plugins.blame import Origin
 from flashdreams.plugins.entries import Entry
-from flashdreams.plugins.installed import Installed
+from flashdreams.plugins.installed import RUNNER_VARIABLE, Installed
 from flashdreams.plugins.registry import Registry
 from flashdreams.plugins.specs import RunnerSpec
 
@@ -86,6 +86,30 @@ def test_check_names_what_fails_and_keeps_the_traceback(here):
     (fault,) = registry.check(registry.runners())
     assert fault.blame == "slug my-slug (dist-my-slug 1.0) failed: ZeroDivisionError: division by zero"
     assert "RUNNER = 1 / 0" in fault.traceback
+
+
+@pytest.mark.parametrize(
+    ("target", "hint"),
+    [("absent:X", True), ("absent.deeper:X", True), ("my_runner:X", False)],
+    ids=["module", "package", "its import"],
+)
+def test_a_module_of_the_variable_that_is_absent_gets_a_hint(here, target, hint):
+    here.runner("import scipy_that_is_absent")
+    registry = Registry(Installed(runners=[Entry(RunnerSpec("s", "", target), Origin(RUNNER_VARIABLE))]))
+    with pytest.raises(BrokenPluginError) as raised:
+        registry.runner_config("s")
+    absent = "absent" if hint else "scipy_that_is_absent"
+    assert raised.value.what == (
+        f"slug s (FLASHDREAMS_RUNNER_CONFIGS) failed: ModuleNotFoundError: No module named '{absent}'"
+        + " (is its folder on PYTHONPATH?)" * hint
+    )
+
+
+def test_an_absent_module_of_a_distribution_gets_no_hint(here):
+    (fault,) = here.registry(runners={"s": "absent:X"}).check(
+        here.registry(runners={"s": "absent:X"}).runners()
+    )
+    assert fault.reason == "ModuleNotFoundError: No module named 'absent'"
 
 
 def test_a_long_reason_is_cut(here):

@@ -68,6 +68,17 @@ def test_it_is_on_disk_from_the_first_chunk_on(toys, tmp_path):
     assert seen == {0: False, 1: {"output": "v.mp4", "finished": False}}
 
 
+@pytest.mark.parametrize(
+    ("output", "written"),
+    [("outputs/v.mp4", "outputs/v.mp4.run.yaml"), ("my dreams/v", "'my dreams/v.run.yaml'")],
+)
+def test_its_first_line_repeats_the_run_from_where_it_was_made(toys, tmp_path, monkeypatch, output, written):
+    monkeypatch.chdir(tmp_path)
+    summary = derive_config(toys.PLAIN, output=output, progress="off", total_blocks=1).setup().run()
+    first = summary.record.read_text().splitlines()[0]
+    assert first == f"# Written by FlashDreams. Again: flashdreams run --config {written}"
+
+
 def test_the_number_of_threads_is_spelt_out(toys, tmp_path):
     import torch
 

@@ -48,7 +48,8 @@ def flashdreams_components() -> list[ComponentSpec]:  # type: ignore[empty-body]
     """The encoders, transformers, schedulers, decoders, ... that this plugin adds.
 
     Called: once, by everything that needs slugs or components.
-    May not: import torch, numpy or a model; read files; use the network.
+    May not: import torch, numpy or a model; read files; use the network; take the name of one of
+    core's own components.
     Returns: a list of specs. Their targets are loaded when a component is asked for.
     """
 

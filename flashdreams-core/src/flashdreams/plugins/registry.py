@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flashdreams import environment
 from flashdreams.errors import ClashError, PluginError, SlugClashError
@@ -13,7 +14,7 @@ from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.plugins import refusals
 from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, broken
 from flashdreams.plugins.entries import Clash, Entry, Names, S
-from flashdreams.plugins.installed import Installed, read_installed
+from flashdreams.plugins.installed import RUNNER_VARIABLE, Installed, read_installed
 from flashdreams.plugins.loading import LoadedPlugin, load_plugins
 from flashdreams.plugins.specs import CommandSpec, ComponentSpec, RunnerSpec
 from flashdreams.plugins.targets import load_command, load_component, load_runner
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 CORE_COMMANDS = ("list", "run", "show", "components", "plugins", "doctor")
 """Names that no plugin's command can take."""
+CORE = "flashdreams-core"
+"""The distribution whose components stay, whoever else claims their names."""
 
 _FUNCTION = "a function without arguments that returns one"
 
@@ -88,7 +91,7 @@ class Registry:
                 else:
                     load_component(entry.spec)
             except FAILURES as error:
-                faults.append(broken(entry.spec.label, entry.origin, error))
+                faults.append(_blamed(entry, error))
         return faults
 
     def runner_config(self, slug: str) -> RunnerConfig:
@@ -155,18 +158,37 @@ class Registry:
 
     @cached_property
     def _components(self) -> Names[ComponentSpec]:
-        return Names(entry for plugin in self.plugins for entry in plugin.components)
+        added = (entry for plugin in self.plugins for entry in plugin.components)
+        return Names(entry for entry in added if not self._shadows(entry))
 
     @cached_property
     def _commands(self) -> Names[CommandSpec]:
         added = (entry for plugin in self.plugins for entry in plugin.commands)
-        return Names(entry for entry in added if entry.spec.name not in CORE_COMMANDS)
+        return Names(entry for entry in added if not self._shadows(entry))
 
     @cached_property
     def _shadowing(self) -> list[BrokenPlugin]:
-        added = [entry for plugin in self.plugins for entry in plugin.commands]
-        fault = BadPluginError("that is the name of a command of core, which stays")
-        return [broken(e.spec.label, e.origin, fault) for e in added if e.spec.name in CORE_COMMANDS]
+        faults = []
+        for plugin in self.plugins:
+            added: tuple[Entry[ComponentSpec] | Entry[CommandSpec], ...] = (
+                *plugin.components,
+                *plugin.commands,
+            )
+            for entry in filter(self._shadows, added):
+                fault = BadPluginError(f"that is the name of a {entry.spec.noun} of core, which stays")
+                faults.append(broken(entry.spec.label, entry.origin, fault))
+        return faults
+
+    @cached_property
+    def _core_components(self) -> set[tuple[str, ...]]:
+        core = (plugin for plugin in self.plugins if plugin.origin.distribution == CORE)
+        return {entry.spec.key for plugin in core for entry in plugin.components}
+
+    def _shadows(self, entry: Entry[ComponentSpec] | Entry[CommandSpec]) -> bool:
+        """Whether a plugin claims the name of something of core's own."""
+        if isinstance(entry.spec, CommandSpec):
+            return entry.spec.name in CORE_COMMANDS
+        return entry.origin.distribution != CORE and entry.spec.key in self._core_components
 
 
 @cache
@@ -184,4 +206,13 @@ def _loaded(entry: Entry[S], load: Callable[[S], T], right: str) -> T:
     try:
         return load(entry.spec)
     except FAILURES as error:
-        raise refusals.broken_target(broken(entry.spec.label, entry.origin, error), right) from error
+        raise refusals.broken_target(_blamed(entry, error), right) from error
+
+
+def _blamed(entry: Entry[Any], error: BaseException) -> BrokenPlugin:
+    fault = broken(entry.spec.label, entry.origin, error)
+    module = entry.spec.target.partition(":")[0]
+    absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
+    if absent and entry.origin.distribution == RUNNER_VARIABLE:
+        return replace(fault, reason=f"{fault.reason} (is its folder on PYTHONPATH?)")
+    return fault

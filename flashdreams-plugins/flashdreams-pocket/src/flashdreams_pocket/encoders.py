@@ -31,7 +31,8 @@ class DriveControlEncoder(Encoder):
         if input is None:
             return torch.zeros(1, 3)
         try:
-            controls = torch.as_tensor(input, dtype=torch.float32, device="cpu")
+            controls = torch.tensor(input.tolist() if hasattr(input, "tolist") else input)
+            controls = controls.to(torch.float32)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ControlError(
                 f"The control {input!r} is no list of numbers.",

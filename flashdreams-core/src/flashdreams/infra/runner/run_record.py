@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -51,13 +52,13 @@ def run_record(
 
 
 def write_record(path: Path, record: Mapping[str, Any], made: Mapping[str, Any]) -> None:
-    """Write a record, with what has been ``made`` so far.
+    """Write a record, with what has been ``made`` so far, headed by the line that repeats the run.
 
     Raises:
         OSError: The disk is full, or failed. A record written before is there still.
     """
     slug = record["slug"]
-    head = f"# Written by FlashDreams. Again: flashdreams run --config {path.name}\n"
+    head = f"# Written by FlashDreams. Again: flashdreams run --config {shlex.quote(str(path))}\n"
     write_text(path, head + dump({"slug": slug, **record, "made": dict(made)}))
 
 
