@@ -22,7 +22,7 @@ from flashdreams.io.video import to_uint8
 from flashdreams_pocket.drivers import driver
 
 HEAVY = {"mm", "addmm", "bmm", "baddbmm", "convolution", "_scaled_dot_product_flash_attention_for_cpu"}
-SCHEDULES = {2: [1000.0, 750.0], 4: [1000.0, 900.0, 750.0, 500.0]}
+SCHEDULES = {1: [1000.0], 2: [1000.0, 750.0], 4: [1000.0, 900.0, 750.0, 500.0]}
 
 
 class HeavyOperators(TorchDispatchMode):

@@ -22,7 +22,9 @@ def blocks(page, language):
 
 
 def shell_lines(page):
-    lines = [line for code in blocks(page, "sh") for line in code.splitlines() if line.strip()]
+    lines = [
+        line for code in blocks(page, "sh") for line in code.replace("\\\n", " ").splitlines() if line.strip()
+    ]
     return [line for line in lines if not line.startswith(SETS_UP_AN_ENVIRONMENT)]
 
 

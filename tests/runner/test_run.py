@@ -55,7 +55,9 @@ def test_mp4_is_played_at_its_rate(toys, tmp_path, decode):
 
 def test_latents_are_those_of_the_rollout(toys, tmp_path):
     summary = run(toys.TOY, output=tmp_path / "z.npz")
-    assert torch.equal(torch.from_numpy(read_latents(tmp_path / "z.npz")), by_hand(toys)[1])
+    latents = torch.from_numpy(read_latents(tmp_path / "z.npz"))
+    # The runner lays weights out for the CPU, which sums in another order: 1e-7 a product.
+    torch.testing.assert_close(latents, by_hand(toys)[1], atol=2e-5, rtol=0)
     assert summary.frames == 12
 
 

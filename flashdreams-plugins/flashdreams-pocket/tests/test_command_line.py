@@ -108,7 +108,7 @@ REFUSED = {
     "a wrong choice": ((*RUN, f"{TRANSFORMER}.rope-positions", "around"), "around"),
     "steps that disagree with the timesteps": (
         (*RUN, f"{SCHEDULER}.num-inference-steps", "3"),
-        "num_inference_steps is 3|4",
+        "num_inference_steps is 3|lists 2",
     ),
     "a window that holds no whole chunks": (
         (*RUN, f"{TRANSFORMER}.window", "0"),

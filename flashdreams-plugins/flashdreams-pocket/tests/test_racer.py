@@ -23,7 +23,7 @@ from flashdreams.infra.pipeline import StreamInferencePipeline
 from flashdreams.testing.fake_gpu import host_syncs_on_fake_gpu
 from flashdreams.testing.graph_readiness import record_rollouts
 from flashdreams_pocket import shipped
-from flashdreams_pocket.config import POCKET_RACER, POCKET_RACER_FAST, RacerTransformerConfig
+from flashdreams_pocket.config import POCKET_RACER, POCKET_RACER_FINE, RacerTransformerConfig
 from flashdreams_pocket.drivers import DRIVERS, road_mask
 from flashdreams_pocket.shipped import load_start, start_names
 
@@ -125,14 +125,15 @@ def test_what_a_dream_cannot_begin_with_is_refused(racer, given, error, says):
 
 def test_no_control_steers_nowhere():
     pipeline = derive_config(POCKET_RACER.pipeline, encoder=None).setup()
-    steered = flashdreams.load("pocket-racer", device="cpu")
+    steered = POCKET_RACER.pipeline.setup()
     assert torch.equal(dream(pipeline, [None] * 3), dream(steered, [(0.0, 0.0, 0.0)] * 3))
 
 
 def test_variants_differ_by_their_config_alone():
-    fast = POCKET_RACER_FAST.pipeline.diffusion_model
-    assert len(fast.scheduler.denoising_timesteps) == 2
-    assert fast.transformer == POCKET_RACER.pipeline.diffusion_model.transformer
+    fine, plain = (c.pipeline.diffusion_model for c in (POCKET_RACER_FINE, POCKET_RACER))
+    assert len(fine.scheduler.denoising_timesteps) == 4
+    assert fine.transformer.weights == plain.transformer.weights
+    assert POCKET_RACER_FINE.pipeline.decoder == POCKET_RACER.pipeline.decoder
 
 
 @pytest.mark.parametrize("name", DRIVERS)

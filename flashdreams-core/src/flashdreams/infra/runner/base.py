@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flashdreams.engine.cpu_layout import lay_out_for_cpu
 from flashdreams.errors import DeviceError, OutputError
 from flashdreams.infra.device import check_device, cpu_threads, resolve_device
 from flashdreams.infra.runner.config import RunnerConfig
@@ -117,6 +118,8 @@ class Runner:
         device = resolve_device(self.config.device)
         _check_graphs(self.config)
         pipeline: StreamInferencePipeline = self.config.pipeline.setup(device=str(device))
+        if device.type == "cpu":
+            lay_out_for_cpu(pipeline)
         pipeline.observers = installed_registry().observers()
         return pipeline
 

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+ORDER = ("collect", "autoencoder", "encode", "world-model", "export", "probe", "evaluate", "sheets")
+
 
 def main() -> None:
     """Reads the command line and runs one stage."""
@@ -18,18 +20,18 @@ def main() -> None:
     stage.add_argument("--seconds", type=float, default=900)
 
     stage = stages.add_parser("autoencoder", help="train frames to latents and back")
-    stage.add_argument("--seconds", type=float, default=780)
+    stage.add_argument("--seconds", type=float, default=520)
 
     stages.add_parser("encode", help="turn the data into latents")
 
     stage = stages.add_parser("world-model", help="train the world model on latents")
-    stage.add_argument("--seconds", type=float, default=4800)
+    stage.add_argument("--seconds", type=float, default=5640)
 
     stage = stages.add_parser("export", help="write the files that ship")
     stage.add_argument("--to", type=Path, default=Path(__file__).parents[1] / "weights")
 
     stage = stages.add_parser("probe", help="train the judge's eye for yaw and speed")
-    stage.add_argument("--seconds", type=float, default=120)
+    stage.add_argument("--seconds", type=float, default=130)
 
     for name in ("evaluate", "sheets"):
         stage = stages.add_parser(name, help="figures" if name == "evaluate" else "contact sheets")
@@ -37,7 +39,17 @@ def main() -> None:
         stage.add_argument("--to", type=Path, help="where to write; default: in the run")
         stage.add_argument("--frames", type=int, default=512 if name == "evaluate" else 1000)
 
+    stages.add_parser("all", help="every stage in order, with the budgets of the release")
+
     arguments = parser.parse_args()
+    if arguments.stage == "all":
+        for stage_name in ORDER:
+            _run(parser.parse_args(["--run", str(arguments.run), stage_name]))
+    else:
+        _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> None:
     if arguments.stage == "collect":
         from flashdreams_pocket.train.collect import collect
 

@@ -19,8 +19,8 @@ from flashdreams_pocket.train.parallel import load_checkpoint
 from flashdreams_pocket.train.train_autoencoder import to_pixels
 from flashdreams_pocket.train.train_world_model import WINDOW
 
-DEFAULT_TIMESTEPS = (1000, 900, 750, 500)
-FAST_TIMESTEPS = (1000, 750)
+FINE_TIMESTEPS, FINE_CONTEXT_NOISE = (1000, 900, 750, 500), 130.0
+FAST_TIMESTEPS, FAST_CONTEXT_NOISE = (1000, 750), 80.0
 
 
 class Dreamer(Protocol):
@@ -44,8 +44,8 @@ class NetworkDreamer:
         encoder: FrameEncoder,
         decoder: FrameDecoder,
         dit: RacerDiT,
-        timesteps: tuple[float, ...] = DEFAULT_TIMESTEPS,
-        context_noise: float = 0.0,
+        timesteps: tuple[float, ...] = FAST_TIMESTEPS,
+        context_noise: float = FAST_CONTEXT_NOISE,
         window: int = WINDOW,
     ) -> None:
         self.encoder, self.decoder, self.dit = encoder.eval(), decoder.eval(), dit.eval()

@@ -15,8 +15,10 @@ import torch
 from flashdreams_pocket.drivers import driver
 from flashdreams_pocket.train import truth
 from flashdreams_pocket.train.dream import (
-    DEFAULT_TIMESTEPS,
+    FAST_CONTEXT_NOISE,
     FAST_TIMESTEPS,
+    FINE_CONTEXT_NOISE,
+    FINE_TIMESTEPS,
     Dreamer,
     to_frames,
 )
@@ -33,7 +35,12 @@ from flashdreams_pocket.train.probe import Probe, load_probe
 from flashdreams_pocket.train.train_autoencoder import to_pixels
 
 MakeDreamer = Callable[..., Dreamer]
-"""`make(timesteps=...)`: a dreamer that denoises at these timesteps."""
+"""`make(timesteps=..., context_noise=...)`: a dreamer with this sampler."""
+
+SAMPLERS = {
+    "2 steps": {"timesteps": FAST_TIMESTEPS, "context_noise": FAST_CONTEXT_NOISE},
+    "4 steps": {"timesteps": FINE_TIMESTEPS, "context_noise": FINE_CONTEXT_NOISE},
+}
 
 DREAM_FRAMES = 512
 
@@ -64,7 +71,7 @@ def open_loop_figures(dreamer: Dreamer, clips: truth.Clips) -> dict[str, float]:
 def control_figures(dreamer: Dreamer, probe: Probe) -> dict[str, float]:
     """Held controls against the true world branched under the same controls."""
     clips, branches = truth.control_truth()
-    yaw, speed, eye = {}, {}, []
+    yaw, speed, eye = {}, {}, {}
     for name, branch in branches.items():
         dreamer.start(clips.frames, clips.actions)
         held = np.broadcast_to(np.array(branch.action, np.float32), (len(clips.frames), 3))
@@ -72,7 +79,7 @@ def control_figures(dreamer: Dreamer, probe: Probe) -> dict[str, float]:
         read = probe.read(np.stack(frames, axis=1))
         yaw[name], speed[name] = read[..., 0], read[..., 1]
         real = np.concatenate([clips.frames[:, -1:], branch.frames], axis=1)
-        eye.append((probe.read(real), branch))
+        eye[name] = probe.read(real)
     true_yaw = {name: branch.yaw for name, branch in branches.items()}
     true_speed = {name: branch.speed for name, branch in branches.items()}
     out: dict[str, float] = {
@@ -88,10 +95,10 @@ def control_figures(dreamer: Dreamer, probe: Probe) -> dict[str, float]:
     for name in ("gas", "straight", "brake"):
         dreamt, true = speed[name][:, -3:].mean(), true_speed[name][:, -3:].mean()
         out |= {f"speed_{name}": float(dreamt), f"speed_{name}_true": float(true)}
-    seen, known = np.concatenate([r[..., 0] for r, _ in eye]), np.concatenate([b.yaw for _, b in eye])
-    out["probe_yaw_correlation"] = float(np.corrcoef(seen.ravel(), known.ravel())[0, 1])
-    seen, known = np.concatenate([r[..., 1] for r, _ in eye]), np.concatenate([b.speed for _, b in eye])
-    out["probe_speed_correlation"] = float(np.corrcoef(seen.ravel(), known.ravel())[0, 1])
+        out[f"speed_{name}_true_seen_by_probe"] = float(eye[name][:, -3:, 1].mean())
+    seen_yaw, seen_speed = ({name: read[..., i] for name, read in eye.items()} for i in (0, 1))
+    out["probe_yaw_correlation"] = _correlation(seen_yaw, true_yaw, ("left", "right", "straight"))
+    out["probe_speed_correlation"] = _correlation(seen_speed, true_speed, ("gas", "straight", "brake"))
     return out
 
 
@@ -111,11 +118,13 @@ def dream(dreamer: Dreamer, frames: int, name: str = "steady", seed: int = 0) ->
     return np.stack(out, axis=1)
 
 
-def drift_figures(dreamt: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    """The last 64 frames against the true drives, and what happened in between."""
+def drift_figures(dreamt: np.ndarray, true: np.ndarray, start: np.ndarray) -> dict[str, float]:
+    """The last 64 frames against the start clips and the true drives, and what happened in between."""
     late = dreamt[:, -64:]
     colour = late.reshape(-1, 3).mean(axis=0) - true.reshape(-1, 3).mean(axis=0)
     return {
+        "sharpness_change_from_start": sharpness(late) / sharpness(start) - 1,
+        "road_share_change_from_start": road_share(late) / road_share(start) - 1,
         "sharpness_change": sharpness(late) / sharpness(true) - 1,
         "road_share_change": road_share(late) / road_share(true) - 1,
         "sharpness_change_all": sharpness(dreamt) / sharpness(true) - 1,
@@ -131,14 +140,14 @@ def drift_figures(dreamt: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 
 def evaluate(make: MakeDreamer, run: Path, frames: int = DREAM_FRAMES) -> dict[str, dict[str, float]]:
-    """All figures, at the default number of steps and at 2."""
+    """All figures, for every sampler."""
     clips, probe, true = truth.windows(), load_probe(run), truth.true_drives(frames)
     figures: dict[str, dict[str, float]] = {}
-    for label, timesteps in (("4 steps", DEFAULT_TIMESTEPS), ("2 steps", FAST_TIMESTEPS)):
-        dreamer = make(timesteps=timesteps)
+    for label, sampler in SAMPLERS.items():
+        dreamer = make(**sampler)
         out = autoencoder_figures(dreamer, clips)
         out |= open_loop_figures(dreamer, clips) | control_figures(dreamer, probe)
-        out |= drift_figures(dream(dreamer, frames), true)
+        out |= drift_figures(dream(dreamer, frames), true, truth.dream_starts().frames)
         figures[label] = out
     return figures
 

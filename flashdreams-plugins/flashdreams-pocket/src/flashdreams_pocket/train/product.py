@@ -17,8 +17,15 @@ from flashdreams_pocket.config import POCKET_RACER
 class PipelineDreamer:
     """B dreams on one rollout of the pocket-racer pipeline."""
 
-    def __init__(self, weights: str = "shipped", timesteps: tuple[float, ...] | None = None) -> None:
+    def __init__(
+        self,
+        weights: str = "shipped",
+        timesteps: tuple[float, ...] | None = None,
+        context_noise: float | None = None,
+    ) -> None:
         transformer: dict[str, Any] = {"weights": weights, "context_encoder": {"weights": weights}}
+        if context_noise is not None:
+            transformer["context_noise"] = context_noise
         changes: dict[str, Any] = {"transformer": transformer}
         if timesteps is not None:
             changes["scheduler"] = {"denoising_timesteps": [float(t) for t in timesteps]}
