@@ -119,7 +119,7 @@ POCKET_RACER = RacerRunnerConfig(
 POCKET_RACER_FINE = derive_config(
     POCKET_RACER,
     runner_name="pocket-racer-fine",
-    description="The same drive in 4 denoising steps a pixel frame: slower, and crisper for longer.",
+    description="The same weights in 4 denoising steps a pixel frame, for comparison.",
     pipeline=dict(
         name="pocket-racer-fine",
         diffusion_model=dict(

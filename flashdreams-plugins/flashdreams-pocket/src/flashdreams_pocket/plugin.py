@@ -19,7 +19,7 @@ def flashdreams_runners() -> list[RunnerSpec]:
         ),
         RunnerSpec(
             slug="pocket-racer-fine",
-            summary="The same drive in 4 denoising steps a pixel frame: slower, and crisper for longer.",
+            summary="The same weights in 4 denoising steps a pixel frame, for comparison.",
             target=f"{_CONFIG}:POCKET_RACER_FINE",
         ),
     ]
