@@ -104,8 +104,8 @@ class ToyTransformerConfig(TransformerConfig):
     """Seed of the random weights."""
 
 
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Queries, keys and values ``[B, L, heads, head_dim]`` of the chunk to what the queries read."""
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""Layer, and queries, keys, values ``[B, L, heads, head_dim]`` of the chunk, to what the queries read."""
 
 
 class ToyBlock(nn.Module):
@@ -118,10 +118,10 @@ class ToyBlock(nn.Module):
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
-    def forward(self, tokens: Tensor, attend: Attend) -> Tensor:
+    def forward(self, tokens: Tensor, layer: int, attend: Attend) -> Tensor:
         """Tokens ``[B, L, width]`` to tokens."""
         q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        tokens = tokens + self.out(attend(q, k, v).flatten(2))
+        tokens = tokens + self.out(attend(layer, q, k, v).flatten(2))
         tokens = tokens + self.mlp(F.layer_norm(tokens, tokens.shape[-1:]))
         return tokens
 
@@ -168,21 +168,23 @@ class ToyTransformer(Transformer):
         frames, height, width = latents.shape[2:]
         tokens = self.embed(rearrange(latents, "b c t h w -> b (t h w) c"))
         tokens = tokens + self._condition(timestep, cache.context, control, tokens).unsqueeze(1)
+        attend = self._attend_to(past, height, width)
         for layer, block in enumerate(self.blocks):
-            tokens = block(tokens, self._attend_to(past, layer, height, width))
+            tokens = block(tokens, layer, attend)
         flow: Tensor = self.head(tokens)
         return rearrange(flow, "b (t h w) c -> b c t h w", t=frames, h=height, w=width).contiguous()
 
-    def _attend_to(self, past: KVCache, layer: int, height: int, width: int) -> Attend:
+    def _attend_to(self, past: KVCache, height: int, width: int) -> Attend:
         """Attention over what the cache holds, the current chunk written first."""
+        raw_keys = self.config.rope_positions == "window"
         here = self._angles(past.query_positions, height, width)
+        cos, sin = self._angles(past.key_positions, height, width) if raw_keys else here
 
-        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            if self.config.rope_positions == "absolute":
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            if not raw_keys:
                 keys, values = past.update(layer, apply_rope(k, *here), v)
             else:
                 raw, values = past.update(layer, k, v)
-                cos, sin = self._angles(past.key_positions, height, width)
                 keys = apply_rope(raw, cos[: raw.shape[1]], sin[: raw.shape[1]])
             return attention(apply_rope(q, *here), keys, values, backend=self.config.attention_backend)
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 LATENT_CHANNELS = 8
 LATENT_SIZE = 8  # height and width of a latent frame
-FRAME_SIZE = 64
 WIDTHS = (48, 64, 96)  # at 32x32, 16x16 and 8x8
 BLOCKS = (1, 2, 2)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from flashdreams.errors import ControlError, ImageError
 from flashdreams.infra.conditions import Conditions
 from flashdreams.infra.encoder.base import Encoder
-from flashdreams_pocket.autoencoder import FRAME_SIZE, FrameEncoder
-from flashdreams_pocket.config import DriveControlEncoderConfig, StartClipEncoderConfig
+from flashdreams_pocket.autoencoder import FrameEncoder
+from flashdreams_pocket.config import FRAME_SIZE, DriveControlEncoderConfig, StartClipEncoderConfig
 from flashdreams_pocket.controls import check_controls
 from flashdreams_pocket.shipped import load_part, load_start
 

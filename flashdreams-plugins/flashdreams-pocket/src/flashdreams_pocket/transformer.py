@@ -13,8 +13,8 @@ from flashdreams.core.attention import attention
 from flashdreams.core.kv_cache import KVCache
 from flashdreams.errors import FieldValueError
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
-from flashdreams_pocket.autoencoder import FRAME_SIZE, LATENT_SIZE
-from flashdreams_pocket.config import RacerTransformerConfig
+from flashdreams_pocket.autoencoder import LATENT_SIZE
+from flashdreams_pocket.config import FRAME_SIZE, RacerTransformerConfig
 from flashdreams_pocket.network import FRAME_TOKENS, Attend, RacerDiT
 from flashdreams_pocket.shipped import load_part
 
