@@ -8,9 +8,11 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 
-PACKAGES = ("-e", "flashdreams-core", "-e", "flashdreams-plugins/flashdreams-pocket")
+PLUGINS = ("pocket", "wan", "taehv", "self-forcing", "causal-forcing")
+FOLDERS = ("flashdreams-core", *(f"flashdreams-plugins/flashdreams-{name}" for name in PLUGINS))
+PACKAGES = tuple(word for folder in FOLDERS for word in ("-e", folder))
 TRAINING = ("-e", "flashdreams-plugins/flashdreams-pocket[train]")
-TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "diffusers", "mypy", "types-PyYAML")
+TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "diffusers", "peft", "mypy", "types-PyYAML")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
@@ -45,7 +47,7 @@ def slow(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types, strictly."""
     install(session, *PACKAGES, "mypy", "types-PyYAML")
-    session.run("mypy", "flashdreams-core/src", "flashdreams-plugins/flashdreams-pocket/src")
+    session.run("mypy", *(f"{folder}/src" for folder in FOLDERS))
 
 
 @nox.session

@@ -80,3 +80,9 @@ def checked_pixels(pixels: Tensor, latents: Tensor, decoder: Any) -> Tensor:
             "Correct its forward, or spatial_compression in its config.",
         )
     return pixels
+
+
+def separate(result: Tensor, source: Tensor) -> Tensor:
+    """The result, copied where it shares memory with what it was made from: it is the caller's to keep."""
+    shared = result.untyped_storage().data_ptr() == source.untyped_storage().data_ptr()
+    return result.clone() if shared else result

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashdreams.infra.config.derive import ConfigT, derive_config
+from flashdreams.infra.config.placement import placing
 from flashdreams.infra.config.target import resolve_target
 from flashdreams.infra.config.tree import format_config
 
@@ -31,7 +32,8 @@ class InstantiateConfig:
         Raises:
             TargetError: ``_target`` cannot be imported or is not a class.
         """
-        built = resolve_target(self._target)(self)
+        with placing(device=device):
+            built = resolve_target(self._target)(self)
         return built if device is None else built.to(device)
 
     def __str__(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from flashdreams.errors import FieldValueError, InputError, RolloutError
 from flashdreams.infra import state_tree
 from flashdreams.infra.conditions import Conditions
-from flashdreams.infra.contract import built, checked_pixels, with_state
+from flashdreams.infra.config.placement import placing
+from flashdreams.infra.contract import built, checked_pixels, separate, with_state
 from flashdreams.infra.decoder.base import Decoder, StreamingDecoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.encoder.base import Encoder, StreamingEncoder
@@ -51,9 +52,10 @@ class StreamInferencePipeline(nn.Module):
         self.dtype = getattr(torch, config.dtype)
         self.observers = Observers()
         self.slots = SlotPool(config.slots, self._allocate_slot)
-        self.encoder = built(config.encoder, Encoder, "encoder") if config.encoder else None
-        self.diffusion_model = built(config.diffusion_model, DiffusionModel, "diffusion_model")
-        self.decoder = built(config.decoder, Decoder, "decoder") if config.decoder else None
+        with placing(dtype=config.dtype):
+            self.encoder = built(config.encoder, Encoder, "encoder") if config.encoder else None
+            self.diffusion_model = built(config.diffusion_model, DiffusionModel, "diffusion_model")
+            self.decoder = built(config.decoder, Decoder, "decoder") if config.decoder else None
         for part in (self.encoder, self.diffusion_model.transformer, self.decoder):
             if part is not None:
                 part.to(self.dtype)
@@ -136,9 +138,13 @@ class StreamInferencePipeline(nn.Module):
         cache.check_generate(autoregressive_index)
         control = self._encode(slot, input)
         cache.pending = None
-        self.diffusion_model.transformer.begin_chunk(slot.transformer, autoregressive_index)
+        transformer = self.diffusion_model.transformer
+        slot.control = transformer.take_control(slot.transformer, autoregressive_index, control)
+        transformer.begin_chunk(slot.transformer, autoregressive_index)
         fill_noise(slot.noise, cache.noise_source, cache.seed, autoregressive_index)
-        latents = self.diffusion_model.generate(slot.transformer, control, slot.noise.unbind(0))
+        latents = transformer.given_chunk(slot.transformer, autoregressive_index)
+        if latents is None:
+            latents = self.diffusion_model.generate(slot.transformer, slot.control, slot.noise.unbind(0))
         chunk = self._decode(slot, latents)
         cache.pending = PendingChunk(autoregressive_index, latents)
         self.observers.chunk_generated(cache, autoregressive_index, chunk)
@@ -258,8 +264,7 @@ class StreamInferencePipeline(nn.Module):
             slot.encoder.stage(state)
         else:
             encoded = encoder(input)
-        slot.control = slot.controls.put(encoded)
-        return slot.control
+        return slot.controls.put(encoded)
 
     def _decode(self, slot: Slot, latents: Tensor) -> Tensor:
         decoder = self.decoder
@@ -270,9 +275,4 @@ class StreamInferencePipeline(nn.Module):
             slot.decoder.stage(state)
         else:
             pixels = decoder(latents)
-        checked_pixels(pixels, latents, decoder)
-        return pixels.clone() if _share_memory(pixels, latents) else cast(Tensor, pixels)
-
-
-def _share_memory(a: Tensor, b: Tensor) -> bool:
-    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
+        return separate(checked_pixels(pixels, latents, decoder), latents)

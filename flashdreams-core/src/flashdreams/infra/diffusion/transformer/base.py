@@ -80,6 +80,30 @@ class Transformer(nn.Module):
         cache.context = state_tree.updated(cache.context, context, self._device)
         cache.primed = 0
 
+    def take_control(self, cache: TransformerCache, index: int, control: Any) -> Any:
+        """Take up what steers chunk ``index``, once, before its first pass.
+
+        For what is too slow for every pass, or waits for the host, such as a new prompt. It may be repeated
+        with another control until the chunk is final, and must then be as if the first had never been given;
+        :meth:`remember_chunk` commits.
+
+        Args:
+            cache: What the rollout remembers, still pointed at an earlier chunk.
+            index: The chunk, from 0.
+            control: What the encoder made of this chunk's input, or None.
+
+        Returns:
+            What the passes of this chunk are given for ``control``.
+        """
+        return control
+
+    def given_chunk(self, cache: TransformerCache, index: int) -> Tensor | None:
+        """Clean latents of a chunk that is given and not made, ``[B, C, T, H, W]``; None where it is made.
+
+        A video that starts from an image has it for its first chunk.
+        """
+        return None
+
     def begin_chunk(self, cache: TransformerCache, index: int) -> None:
         """Point the cache at chunk ``index``. May be repeated; nothing is forgotten by it."""
         if cache.past is not None:
