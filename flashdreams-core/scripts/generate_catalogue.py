@@ -35,6 +35,19 @@ def slugs(project: Path) -> Iterator[str]:
         yield from (entry.spec.slug for entry in plugin.runners)
 
 
+def install_line(name: str) -> str:
+    """The command that installs a plugin of this workspace, with those that it depends on."""
+    folders: list[str] = []
+    waiting = [name]
+    while waiting:
+        folder = f"flashdreams-plugins/{waiting.pop()}"
+        if folder not in folders:
+            folders.append(folder)
+            needed = read_project(WORKSPACE / folder / "pyproject.toml")["dependencies"]
+            waiting += [each for each in needed if (WORKSPACE / "flashdreams-plugins" / each).is_dir()]
+    return "pip install " + " ".join(f"-e {folder}" for folder in sorted(folders))
+
+
 def read_project(project: Path) -> dict[str, Any]:
     """The table ``[project]`` of a pyproject.toml."""
     table: dict[str, Any] = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
@@ -45,9 +58,8 @@ def generate() -> str:
     """The catalogue as JSON text."""
     catalogue: dict[str, dict[str, str]] = {}
     for project in sorted(WORKSPACE.glob("flashdreams-plugins/*/pyproject.toml")):
-        folder = project.parent.relative_to(WORKSPACE).as_posix()
-        known = {"distribution": read_project(project)["name"], "install": f"pip install -e {folder}"}
-        catalogue |= dict.fromkeys(slugs(project), known)
+        name = read_project(project)["name"]
+        catalogue |= {slug: {"distribution": name, "install": install_line(name)} for slug in slugs(project)}
     return json.dumps(catalogue, indent=2, sort_keys=True) + "\n"
 
 

@@ -48,6 +48,14 @@ class RunnerConfig(InstantiateConfig):
     progress: Literal["auto", "bar", "lines", "off"] = "auto"
     """How progress is shown on stderr; "auto" shows a bar on a terminal and lines elsewhere."""
 
+    @property
+    def effective_pipeline(self) -> StreamInferencePipelineConfig:
+        """The pipeline that is really built: subclasses apply what their own fields say about it.
+
+        A runner with a ``checkpoint`` of its own, for instance, puts it where the weights are read.
+        """
+        return self.pipeline
+
     def setup(self, device: str | None = None) -> Runner:
         """Build the runner; ``device`` takes the place of the config's own.
 

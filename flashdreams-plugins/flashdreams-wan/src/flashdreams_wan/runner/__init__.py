@@ -1,0 +1,1 @@
+"""Runs of the family: prompts, images and checkpoints, as people give them."""

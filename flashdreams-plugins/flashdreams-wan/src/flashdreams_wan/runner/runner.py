@@ -1,0 +1,105 @@
+"""Runs the family: reads prompts and images, and hands out the prompts that take over on the way."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from flashdreams.errors import InputError
+from flashdreams.infra.runner.base import Runner
+from flashdreams.io.images import read_image
+from flashdreams_wan.runner.config import WanRunnerConfig
+from flashdreams_wan.runner.prompts import prompt_file, read_prompt
+
+
+class WanRunner(Runner):
+    """A video from a prompt, an image where the model takes one, and prompts that take over."""
+
+    config: WanRunnerConfig
+
+    def conditions(self) -> dict[str, Any]:
+        """Prompt, negative prompt and first frame."""
+        given: dict[str, Any] = {"prompts": [read_prompt(self.config.prompt)]}
+        if self.config.negative_prompt is not None:
+            self._check_guidance()
+            given["negative_prompt"] = read_prompt(self.config.negative_prompt)
+        if self._first_frame is not None:
+            given["first_frame"] = self._first_frame
+        return given
+
+    def control(self, index: int, last_chunk: Tensor | None) -> dict[str, str] | None:
+        """The prompt that takes over at chunk ``index``, if one does."""
+        return {"prompt": self._switches[index]} if index in self._switches else None
+
+    def record(self) -> dict[str, Any]:
+        """The prompts as they were read, so that a reader need not have their files."""
+        prompts = {0: read_prompt(self.config.prompt), **self._switches}
+        return {"prompts": prompts}
+
+    def input_files(self) -> list[str]:
+        """Files of prompts, of LoRA, and the weights that are files of the user's own."""
+        config = self.config
+        switched = (switch.partition(":")[2].strip() for switch in config.prompt_switches)
+        texts = [config.prompt, config.negative_prompt or "", *switched]
+        files = [str(path) for text in texts if (path := prompt_file(text)) is not None]
+        return sorted({*files, *(_lora_file(text) for text in config.lora)})
+
+    def check(self) -> None:
+        """Refuse what could not be run: prompts and images included. Nothing is built or written."""
+        _ = self._switches
+        super().check()
+
+    @cached_property
+    def _switches(self) -> dict[int, str]:
+        """Prompt by the chunk at which it takes over."""
+        parts = (switch.partition(":") for switch in self.config.prompt_switches)
+        return {int(chunk): read_prompt(text.strip()) for chunk, _, text in parts}
+
+    @cached_property
+    def _first_frame(self) -> Tensor | None:
+        """Pixels ``[1, 3, 1, H, W]`` of the image, where the model takes one.
+
+        Raises:
+            InputError: The model needs an image and none is named, or takes none.
+            ImageError: The image cannot be read.
+        """
+        pipeline = self.config.effective_pipeline
+        encoder = pipeline.diffusion_model.transformer.context_encoder
+        takes_image = getattr(encoder, "first_frame", "none") != "none"
+        slug, image = self.config.runner_name, self.config.image
+        if takes_image and image is None:
+            raise InputError(
+                f"{slug} was given no image.", "It begins with one.", "Name it with --image FILE."
+            )
+        if image is not None and not takes_image:
+            raise InputError(
+                f"{slug} was given the image {image}.",
+                "It makes video from a prompt alone.",
+                "Leave --image out, or take a slug with i2v in its name.",
+            )
+        return None if image is None else read_image(image, size=(pipeline.height, pipeline.width))
+
+    def _check_guidance(self) -> None:
+        if getattr(self.config.pipeline.diffusion_model.transformer, "guidance_scale", 1.0) == 1.0:
+            raise InputError(
+                f"{self.config.runner_name} was given a negative prompt, and its guidance_scale is 1.",
+                "A negative prompt works through guidance, which a scale of 1 switches off.",
+                "Leave --negative-prompt out, or set "
+                "--pipeline.diffusion-model.transformer.guidance-scale to 5.",
+            )
+
+
+def _lora_file(text: str) -> str:
+    path, colon, scale = text.rpartition(":")
+    return path if colon and _is_number(scale) and not Path(text).exists() else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
