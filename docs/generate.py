@@ -8,11 +8,12 @@ import dataclasses
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from flashdreams import environment
-from flashdreams.cli import main, run, show
+from flashdreams.cli import main
 from flashdreams.cli.flag_tree import flag_text
 from flashdreams.infra.config.fields import config_fields, is_config, is_config_class
 from flashdreams.infra.config.types import describe, short, type_members
@@ -114,10 +115,10 @@ def _text(text: str) -> str:
 
 
 def _command(name: str) -> str:
-    slug_commands = {"run": run.COMMAND, "show": show.COMMAND}
-    if name in slug_commands:
+    of_slugs = getattr(import_module(main.COMMANDS[name]), "COMMAND", None)
+    if of_slugs is not None:
         # The slugs that happen to be installed here are nobody else's.
-        text = slug_commands[name].overview([])
+        text = of_slugs.overview([])
     else:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):

@@ -26,14 +26,17 @@ def load(slug: str, device: str = "auto", **overrides: Any) -> StreamInferencePi
         PluginError: The slug is unknown, claimed twice, or broken.
         ConfigError: An override that the config does not take.
         DeviceError: This machine has no such device.
+        WeightsError: Its weights cannot be fetched, trusted or read.
     """
     from flashdreams.infra.config import derive_config
+    from flashdreams.io.fetching import fetching_for
     from flashdreams.plugins.registry import installed_registry
 
     runner = installed_registry().runner_config(slug)
     runner.device = device
     runner.pipeline = derive_config(runner.pipeline, **overrides)
-    pipeline: StreamInferencePipeline = runner.setup().pipeline
+    with fetching_for(slug):
+        pipeline: StreamInferencePipeline = runner.setup().pipeline
     return pipeline
 
 

@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 VARIABLES = {
+    "FLASHDREAMS_CACHE": (
+        "Folder for what can be fetched or made again; flashdreams in XDG_CACHE_HOME where it is not set."
+    ),
     "FLASHDREAMS_RUNNER_CONFIGS": (
         "Slugs to register without an installation: slug=package.module:NAME, separated by commas."
     ),
     "NO_COLOR": "Plain text, whatever its value (https://no-color.org).",
     "TERM": "What the terminal can do; a dumb one, or none, gets plain text.",
+    "XDG_CACHE_HOME": "Folder for the caches of all programs; ~/.cache where it is not set.",
 }
 """Every environment variable that FlashDreams reads, and what it does."""
 
@@ -23,6 +28,17 @@ VARIABLES = {
 def runner_configs() -> str:
     """``FLASHDREAMS_RUNNER_CONFIGS``, or nothing."""
     return os.environ.get("FLASHDREAMS_RUNNER_CONFIGS", "")
+
+
+def cache_folder() -> Path:
+    """Folder for what can be fetched or made again. It may not exist yet.
+
+    ``FLASHDREAMS_CACHE``; without it ``flashdreams`` in ``XDG_CACHE_HOME``, or in ``~/.cache``.
+    """
+    own = os.environ.get("FLASHDREAMS_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flashdreams"
 
 
 def wants_plain_text() -> bool:

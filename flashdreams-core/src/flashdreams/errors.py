@@ -154,6 +154,26 @@ class WeightsKeyError(WeightsError):
     """Names whose shapes differ."""
 
 
+class WeightsLayoutError(WeightsError):
+    """A weights file whose tensors are named in no way that is known for the module."""
+
+
+class WeightsReferenceError(WeightsError):
+    """Text that names no weights: no file, and no entry of an installed lock file."""
+
+
+class LockFileError(WeightsError):
+    """A lock file of weights that cannot be read, or says what it cannot."""
+
+
+class LoraError(WeightsError):
+    """A LoRA that cannot be merged into the module."""
+
+
+class DownloadError(WeightsError):
+    """Weights that are not here and cannot be fetched."""
+
+
 class OutputError(FlashDreamsError):
     """The output cannot be written."""
 
@@ -166,6 +186,10 @@ class OutputBrokenOffError(OutputError):
 
 class DeviceError(FlashDreamsError):
     """A device, dtype or backend that this machine does not have."""
+
+
+class DeviceMemoryError(DeviceError):
+    """A run that the memory of its device cannot hold."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -16,6 +16,8 @@ COMMANDS = {
     "list": "flashdreams.cli.list_",
     "run": "flashdreams.cli.run",
     "show": "flashdreams.cli.show",
+    "plan": "flashdreams.cli.plan",
+    "download": "flashdreams.cli.download",
     "components": "flashdreams.cli.components",
     "plugins": "flashdreams.cli.plugins",
     "doctor": "flashdreams.cli.doctor",

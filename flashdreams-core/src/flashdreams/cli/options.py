@@ -38,6 +38,7 @@ class Option:
 
 HELP = Option("--help", "Show this and exit.", short="-h")
 JSON = Option("--json", "Print JSON for programs.")
+OFFLINE = Option("--offline", "Fetch nothing: weights that are not on this machine are an error.")
 VERBOSE = Option("--verbose", "Log what happens; twice for every detail.", short="-v")
 
 

@@ -8,15 +8,18 @@ from typing import Any
 
 from flashdreams.cli.console import set_up_logging
 from flashdreams.cli.flag_tree import flag_tree
-from flashdreams.cli.options import VERBOSE, Option
+from flashdreams.cli.options import OFFLINE, VERBOSE, Option
 from flashdreams.cli.request import SlugCommand
 from flashdreams.cli.values import as_words
 from flashdreams.infra.runner.config import RunnerConfig
+from flashdreams.io.hub import check_here, fetching_for, is_offline, offline
+from flashdreams.io.lock import references_of
 
 SUMMARY = "Make a video with a slug; each field of its config is a flag."
 
 _PRINT_CONFIG = Option("--print-config", "Check the line, print the config it makes, and build nothing.")
-COMMAND = SlugCommand("run", SUMMARY, (_PRINT_CONFIG, VERBOSE))
+_FORCE = Option("--force", "Run even what the memory of the device seems too small for.")
+COMMAND = SlugCommand("run", SUMMARY, (_PRINT_CONFIG, _FORCE, OFFLINE, VERBOSE))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,20 +33,27 @@ def main(argv: Sequence[str]) -> int:
         return 0
     set_up_logging(len(request.options.get(VERBOSE.name, [])))
     _check_record(request.file, request.config)
+    forced = _FORCE.name in request.options
     if _PRINT_CONFIG.name in request.options:
-        _check(request.config)
+        _check(request.config, forced)
         print(request.config)
-    else:
-        request.config.setup().run()
+        return 0
+    with fetching_for(request.slug), offline(OFFLINE.name in request.options):
+        if is_offline():
+            check_here(references_of(request.config))
+        runner = request.config.setup()
+        runner.checks_memory = not forced
+        runner.run()
     return 0
 
 
-def _check(config: RunnerConfig) -> None:
+def _check(config: RunnerConfig, forced: bool) -> None:
     """Refuse what the run would refuse; a runner that is none of core's refuses it when it runs."""
     from flashdreams.infra.runner import Runner
 
     runner = config.setup()
     if isinstance(runner, Runner):
+        runner.checks_memory = not forced
         runner.check()
 
 
