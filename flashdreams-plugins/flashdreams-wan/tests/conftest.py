@@ -13,3 +13,9 @@ def oracles() -> Path:
     if not folder:
         pytest.skip("FLASHDREAMS_ORACLES names no folder of golden files")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache of embeddings that no other test and no user shares."""
+    monkeypatch.setenv("FLASHDREAMS_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -110,7 +110,7 @@ WAN_I2V_14B_480P = _bidirectional(
 )
 
 TINY_TEXT = WanTextEncoderConfig(
-    width=32, mlp_width=64, layers=2, heads=4, head_width=8, vocabulary=384, tokens=256, tokenizer="bytes"
+    width=32, mlp_width=64, layers=2, heads=4, head_width=8, vocabulary=384, tokens=512, tokenizer="bytes"
 )
 """A text encoder of 46 thousand random parameters that reads bytes."""
 
@@ -122,7 +122,7 @@ TINY_TRANSFORMER = WanTransformerConfig(
     heads=4,
     frequency_width=64,
     text_width=32,
-    text_tokens=256,
+    text_tokens=512,
 )
 """The transformer at a size that one CPU core can play with."""
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from flashdreams.errors import InputError
 from flashdreams.infra.runner.base import Runner
 from flashdreams.io.images import read_image
+from flashdreams.io.lora_file import split_scale
 from flashdreams_wan.runner.config import WanRunnerConfig
 from flashdreams_wan.runner.prompts import prompt_file, read_prompt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from flashdreams.infra.pipeline.rollout import Rollout
 
 
 class WanRunner(Runner):
@@ -34,6 +37,13 @@ class WanRunner(Runner):
         """The prompt that takes over at chunk ``index``, if one does."""
         return {"prompt": self._switches[index]} if index in self._switches else None
 
+    def begin_rollout(self) -> Rollout:
+        """Begin, with every prompt that will take over embedded already: encoders are loaded once."""
+        if self._switches:
+            encoder: Any = self.pipeline.diffusion_model.transformer.context_encoder
+            encoder.encode_prompts([read_prompt(self.config.prompt), *self._switches.values()])
+        return super().begin_rollout()
+
     def record(self) -> dict[str, Any]:
         """The prompts as they were read, so that a reader need not have their files."""
         prompts = {0: read_prompt(self.config.prompt), **self._switches}
@@ -45,7 +55,7 @@ class WanRunner(Runner):
         switched = (switch.partition(":")[2].strip() for switch in config.prompt_switches)
         texts = [config.prompt, config.negative_prompt or "", *switched]
         files = [str(path) for text in texts if (path := prompt_file(text)) is not None]
-        return sorted({*files, *(_lora_file(text) for text in config.lora)})
+        return sorted({*files, *(str(split_scale(text)[0]) for text in config.lora)})
 
     def check(self) -> None:
         """Refuse what could not be run: prompts and images included. Nothing is built or written."""
@@ -90,16 +100,3 @@ class WanRunner(Runner):
                 "Leave --negative-prompt out, or set "
                 "--pipeline.diffusion-model.transformer.guidance-scale to 5.",
             )
-
-
-def _lora_file(text: str) -> str:
-    path, colon, scale = text.rpartition(":")
-    return path if colon and _is_number(scale) and not Path(text).exists() else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
