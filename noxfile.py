@@ -66,6 +66,15 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def parity(session: nox.Session) -> None:
+    """Measure how near the models are to the published ones, and write the table."""
+    install(session, *PACKAGES, *TRAINING, *TEST_TOOLS)
+    report = f"{session.create_tmp()}/report.xml"
+    session.run("pytest", "-n", "2", "-m", "not slow", "--junitxml", report, env=ONE_THREAD)
+    session.run("python", "docs/parity.py", report)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure pocket-racer and the start of the command line, on this machine, as it is now."""
     install(session, *PACKAGES)

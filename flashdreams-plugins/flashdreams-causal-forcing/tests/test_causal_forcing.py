@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+
+from flashdreams.errors import InputError
+from flashdreams.infra.config import derive_config
 from flashdreams_causal_forcing.config import (
     CAUSAL_FORCING_CHUNKWISE,
     CAUSAL_FORCING_FRAMEWISE,
@@ -9,9 +12,6 @@ from flashdreams_causal_forcing.config import (
 )
 from flashdreams_wan.config import TINY_DECODER, TINY_SIZE, TINY_TEXT, TINY_TRANSFORMER
 from flashdreams_wan.vae.config import WanVAEEncoderConfig
-
-from flashdreams.errors import InputError
-from flashdreams.infra.config import derive_config
 
 SLUGS = {
     "causal-forcing-wan2.1-t2v-1.3b-chunkwise": (CAUSAL_FORCING_CHUNKWISE, 3),

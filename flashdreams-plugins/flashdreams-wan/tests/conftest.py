@@ -1,5 +1,6 @@
 """Golden files of the published implementations, where somebody has them."""
 
+import json
 import os
 from pathlib import Path
 
@@ -19,3 +20,13 @@ def oracles() -> Path:
 def own_cache(tmp_path_factory, monkeypatch):
     """A cache of embeddings that no other test and no user shares."""
     monkeypatch.setenv("FLASHDREAMS_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def parity(record_property):
+    """Records an error for the table of docs/models/parity.md: ours, and theirs beside the same reference."""
+
+    def record(title: str, ours: float, theirs: float | None = None) -> None:
+        record_property("parity", json.dumps([title, ours, theirs]))
+
+    return record

@@ -91,7 +91,7 @@ def reference(model, pixels):
     [{}, dict(heads=2, layers=3, width=48), dict(patch=7, image_size=28, mlp_width=128)],
     ids=["tiny", "wide heads", "large patches"],
 )
-def test_the_error_is_at_most_twice_that_of_transformers(tmp_path, changes, dtype):
+def test_the_error_is_at_most_twice_that_of_transformers(tmp_path, changes, dtype, parity):
     config = derive_config(TINY, **changes)
     model = theirs(config).to(dtype)
     config = derive_config(config, weights=saved(published(model), tmp_path / "clip.safetensors"))
@@ -100,7 +100,9 @@ def test_the_error_is_at_most_twice_that_of_transformers(tmp_path, changes, dtyp
     exact = reference(model.double(), pixels)
     assert ours.shape == (3, config.tokens, config.width)
     assert 0.5 < exact.std() < 4
-    assert 0 < (ours - exact).abs().max() <= 2 * (other - exact).abs().max()
+    error, their_error = ((each - exact).abs().max().item() for each in (ours, other))
+    parity(f"CLIP, against transformers, {dtype}".replace("torch.", ""), error, their_error)
+    assert 0 < error <= 2 * their_error
 
 
 @pytest.mark.parametrize("prefix", ["", "vision_model."], ids=["CLIPVisionModel", "whole CLIP"])

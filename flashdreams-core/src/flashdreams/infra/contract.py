@@ -84,5 +84,6 @@ def checked_pixels(pixels: Tensor, latents: Tensor, decoder: Any) -> Tensor:
 
 def separate(result: Tensor, source: Tensor) -> Tensor:
     """The result, copied where it shares memory with what it was made from: it is the caller's to keep."""
-    shared = result.untyped_storage().data_ptr() == source.untyped_storage().data_ptr()
+    address = result.untyped_storage().data_ptr()  # 0 on meta, where nothing is shared
+    shared = address != 0 and address == source.untyped_storage().data_ptr()
     return result.clone() if shared else result

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from flashdreams.errors import ImageError, did_you_mean
+from flashdreams.infra.config.placement import placement
 from flashdreams.io.weights import load_weights
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
@@ -36,6 +37,8 @@ class StartClip:
 def load_part(build: Callable[[], ModuleT], part: str, weights: str) -> ModuleT:
     """Build a module without memory of its own, and fill it from a part of a weights file.
 
+    Where it is built for ``meta``, to be planned, nothing is read.
+
     Args:
         build: Builds the module.
         part: Prefix of its tensors in the file: "dit", "encoder" or "decoder".
@@ -46,6 +49,8 @@ def load_part(build: Callable[[], ModuleT], part: str, weights: str) -> ModuleT:
     """
     with torch.device("meta"):
         module = build()
+    if placement().device == "meta":
+        return module
     if weights == "random":
         module.to_empty(device="cpu")
         _fill_randomly(module)

@@ -66,16 +66,18 @@ def _bidirectional(
     )
 
 
+_T2V = WanTransformerConfig(
+    weights="flashdreams_wan:t2v-1.3b",
+    chunk=CLIP_LATENT_FRAMES,
+    window=CLIP_LATENT_FRAMES,
+    guidance_scale=6.0,
+    context_encoder=WanContextEncoderConfig(text=text_encoder(), negative_prompt=NEGATIVE_PROMPT),
+)
+
 WAN_T2V_1_3B = _bidirectional(
     "wan2.1-t2v-1.3b",
     "Wan 2.1 of 1.3 billion parameters: 5 seconds from a prompt, all frames at once.",
-    WanTransformerConfig(
-        weights="flashdreams_wan:t2v-1.3b",
-        chunk=CLIP_LATENT_FRAMES,
-        window=CLIP_LATENT_FRAMES,
-        guidance_scale=6.0,
-        context_encoder=WanContextEncoderConfig(text=text_encoder(), negative_prompt=NEGATIVE_PROMPT),
-    ),
+    _T2V,
     shift=5.0,
 )
 
@@ -84,9 +86,7 @@ _14B: dict[str, Any] = dict(width=5120, mlp_width=13824, layers=40, heads=40, gu
 WAN_T2V_14B = _bidirectional(
     "wan2.1-t2v-14b",
     "Wan 2.1 of 14 billion parameters: 5 seconds from a prompt, all frames at once.",
-    derive_config(
-        WAN_T2V_1_3B.pipeline.diffusion_model.transformer, weights="flashdreams_wan:t2v-14b", **_14B
-    ),
+    derive_config(_T2V, weights="flashdreams_wan:t2v-14b", **_14B),
     shift=5.0,
 )
 
@@ -94,7 +94,7 @@ WAN_I2V_14B_480P = _bidirectional(
     "wan2.1-i2v-14b-480p",
     "Wan 2.1 of 14 billion parameters: 5 seconds from an image and a prompt, all frames at once.",
     derive_config(
-        WAN_T2V_1_3B.pipeline.diffusion_model.transformer,
+        _T2V,
         weights="flashdreams_wan:i2v-14b-480p",
         condition_channels=20,
         image_width=1280,

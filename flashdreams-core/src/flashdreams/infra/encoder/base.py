@@ -41,6 +41,16 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
 
+    def transient(self) -> dict[str, nn.Module]:
+        """Modules that are loaded to encode and released again, by name: skeletons on ``meta``.
+
+        For ``flashdreams plan``: their weights take memory while conditions are encoded, and none while
+        chunks are made. They are no part of the module tree, which holds what stays. Each is expected to
+        be released before the next one is loaded, and to compute in host memory where the pipeline's
+        device has no room for it.
+        """
+        return {}
+
 
 class StreamingEncoder(Streaming, Encoder):
     """An encoder with a state that runs from chunk to chunk.

@@ -46,6 +46,8 @@ class Runner:
     """
 
     config: RunnerConfig
+    checks_memory: bool = True
+    """Whether :meth:`check` refuses what the memory of the device cannot hold."""
 
     def __init__(self, config: RunnerConfig) -> None:
         self.config = config
@@ -75,7 +77,7 @@ class Runner:
         return ()
 
     def check(self) -> None:
-        """Refuse what could not be run: inputs, output and device. Nothing is built or written.
+        """Refuse what could not be run: inputs, output, device and its memory. Nothing is loaded or written.
 
         Raises:
             FlashDreamsError: Something that the user can put right.
@@ -85,6 +87,10 @@ class Runner:
         _check_graphs(self.config)
         self.conditions()
         self.record()
+        if self.checks_memory:
+            from flashdreams.plan.fit import check_fits
+
+            check_fits(self.config)
 
     def run(self) -> RunSummary:
         """Make the video, chunk by chunk, and write each chunk as soon as it is made.
@@ -117,7 +123,7 @@ class Runner:
 
         device = resolve_device(self.config.device)
         _check_graphs(self.config)
-        pipeline: StreamInferencePipeline = self.config.pipeline.setup(device=str(device))
+        pipeline: StreamInferencePipeline = self.config.effective_pipeline.setup(device=str(device))
         if device.type == "cpu":
             lay_out_for_cpu(pipeline)
         pipeline.observers = installed_registry().observers()
@@ -179,7 +185,7 @@ class Runner:
 
 
 def _check_graphs(config: RunnerConfig) -> None:
-    if config.pipeline.diffusion_model.transformer.use_cuda_graph is True:
+    if config.effective_pipeline.diffusion_model.transformer.use_cuda_graph is True:
         raise DeviceError(
             "use_cuda_graph is True.",
             "This version runs eagerly: it captures no CUDA graph.",
