@@ -8,9 +8,12 @@ import dataclasses
 import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import model_pages
 
 from flashdreams import environment
 from flashdreams.cli import main
@@ -91,7 +94,13 @@ def cli_page() -> str:
     return "\n".join([*blocks, FLAGS, *_tables(), EXIT_CODES, _variables()])
 
 
-PAGES: dict[str, Callable[[], str]] = {"reference/cli.md": cli_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/cli.md": cli_page,
+    **{
+        f"models/{slug}.md": partial(model_pages.page, slug, distribution)
+        for slug, distribution in model_pages.slugs().items()
+    },
+}
 
 
 def stale(folder: Path) -> list[str]:

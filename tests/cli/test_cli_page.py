@@ -13,7 +13,9 @@ PAGE = (SCRIPT.parent / "reference" / "cli.md").read_text(encoding="utf-8")
 def generate():
     spec = importlib.util.spec_from_file_location("docs_generate", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPT.parent)
+        spec.loader.exec_module(module)
     return module
 
 

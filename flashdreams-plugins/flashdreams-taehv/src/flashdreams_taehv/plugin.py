@@ -9,4 +9,11 @@ from flashdreams.plugins.specs import ComponentSpec
 @hookimpl
 def flashdreams_components() -> list[ComponentSpec]:
     """The parts."""
-    return []
+    return [
+        ComponentSpec(
+            kind="decoder",
+            name="taehv-wan2.1",
+            summary="A tiny decoder of Wan 2.1's latents, with its published weights.",
+            target="flashdreams_taehv.config:taew2_1",
+        )
+    ]
