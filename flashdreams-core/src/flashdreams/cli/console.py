@@ -65,7 +65,8 @@ def columns(rows: Iterable[tuple[str, str]], indent: int = 2) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows under a header, in columns as wide as they need.
 
-    The last column is folded at the width of the terminal; where there is none, a row is a line.
+    The last column is folded at the width of the terminal, and stands below the others where they leave
+    it no room; where there is no terminal, a row is a line.
     """
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header) - 1)]
@@ -88,8 +89,14 @@ def set_up_logging(verbosity: int) -> None:
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
     start = "".join(cell.ljust(width) + _GAP for cell, width in zip(cells[:-1], widths, strict=True))
-    room = text_width() - len(start)
-    if not sys.stdout.isatty() or room < _LEAST_ROOM:
+    if not sys.stdout.isatty():
         return (start + cells[-1]).rstrip()
-    folded = textwrap.wrap(cells[-1], room, break_on_hyphens=False) or [""]
-    return "\n".join((" " * len(start) if n else start) + part for n, part in enumerate(folded)).rstrip()
+    room = text_width() - len(start)
+    if room < _LEAST_ROOM:
+        below = " " * len(_GAP) * 2
+        return f"{start.rstrip()}\n{textwrap.indent(_folded(cells[-1], text_width() - len(below)), below)}"
+    return (start + textwrap.indent(_folded(cells[-1], room), " " * len(start)).lstrip()).rstrip()
+
+
+def _folded(text: str, room: int) -> str:
+    return textwrap.fill(text, room, break_on_hyphens=False)

@@ -126,8 +126,8 @@ TINY_TRANSFORMER = WanTransformerConfig(
 )
 """The transformer at a size that one CPU core can play with."""
 
-TINY_DECODER = WanVAEDecoderConfig(base_width=8)
-"""The VAE's decoder at a size that one CPU core can play with."""
+TINY_DECODER = WanVAEDecoderConfig(base_width=8, weights_seed=15)
+"""The VAE's decoder at a size that one CPU core can play with; of the seeds tried, the liveliest."""
 
 TINY_SIZE: dict[str, Any] = dict(height=112, width=192, dtype="float32")
 """Pixels of the tiny models' videos; the runner enlarges them."""
