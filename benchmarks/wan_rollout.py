@@ -29,7 +29,7 @@ from flashdreams_wan.dit.config import WanTransformerConfig
 
 SIZE = dict(width=384, mlp_width=2240, layers=8, heads=3, text_width=256, text_tokens=128)
 """A quarter of the 1.3B model's width, and its head of 128 channels."""
-LATENTS = (3, 30, 52)  # time, height, width: a quarter of the area of 832x480
+LATENTS = (3, 20, 34)  # time, height, width: 272x160 pixels
 FRAMES = LATENTS[0]
 
 

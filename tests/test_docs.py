@@ -12,7 +12,14 @@ import pytest
 from flashdreams.cli.main import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/quickstart.md", "docs/concepts.md", "docs/weights.md", "docs/plugins/model.md"]
+PAGES = [
+    "README.md",
+    "docs/quickstart.md",
+    "docs/concepts.md",
+    "docs/weights.md",
+    "docs/plugins/model.md",
+    "docs/models/wan.md",
+]
 SETS_UP_AN_ENVIRONMENT = ("python3 -m venv", ". .venv/bin/activate", "uv sync")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
