@@ -46,7 +46,12 @@ def line(title: str, cases: list[Case]) -> str:
     """A row of the table."""
     ours = max(case[1] for case in cases)
     peers = [case[2] for case in cases if case[2] is not None]
-    return f"| {title} | {len(cases)} | {ours:.1e} | {f'{max(peers):.1e}' if peers else ''} |"
+    return f"| {title} | {len(cases)} | {figure(ours)} | {figure(max(peers)) if peers else ''} |"
+
+
+def figure(error: float) -> str:
+    """An error as people read it."""
+    return "0" if error == 0 else f"{error:.1e}"
 
 
 def main() -> int:

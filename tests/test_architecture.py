@@ -24,6 +24,7 @@ LAYERS = (
     ("infra.pipeline",),
     ("engine", "io"),
     ("infra.runner",),
+    ("plan",),
     ("plugins",),
     ("testing", "cli", "__main__"),
 )

@@ -17,6 +17,7 @@ PAGES = [
     "docs/quickstart.md",
     "docs/concepts.md",
     "docs/weights.md",
+    "docs/plan.md",
     "docs/plugins/model.md",
     "docs/models/wan.md",
 ]

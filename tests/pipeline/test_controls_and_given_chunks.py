@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 
+from flashdreams.errors import ComponentError
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.config.placement import placement, placing
 from flashdreams.testing.toy import (
@@ -52,6 +54,15 @@ def test_a_given_chunk_is_decoded_and_seen_by_later_ones():
         toy.generate(0, rollout, input=0.0)
         toy.finalize(0, rollout)
         assert not torch.equal(with_given, toy.generate(1, rollout, input=0.0))
+
+
+def test_a_given_chunk_of_another_size_or_dtype_is_refused():
+    ours = pipeline()
+    for given in (torch.ones(1, 4, 2, 4, 1), torch.ones(1, 4, 2, 4, 4, dtype=torch.float64)):
+        ours.diffusion_model.transformer.given_chunk = lambda cache, index, given=given: given
+        with ours.initialize_cache() as rollout, pytest.raises(ComponentError) as caught:
+            ours.generate(0, rollout, input=0.0)
+        assert caught.value.what == f"Given.given_chunk returned {list(given.shape)} in {given.dtype}."
 
 
 def test_the_passes_get_the_control_that_the_transformer_took_up():

@@ -36,6 +36,12 @@ class Hub:
     """Method, path and Range of every request."""
     breaks: list[int] = field(default_factory=list)
     """After how many bytes each of the next downloads breaks off."""
+    sends: dict[str, str] = field(default_factory=dict)
+    """Addresses that requests of plain files are sent on to."""
+    stall: int | None = None
+    """After how many bytes downloads wait for ``go_on``."""
+    stalled: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
     claims: dict[str, int] = field(default_factory=dict)
     """Sizes that are told of files, in place of their own."""
 
@@ -64,7 +70,9 @@ class Handler(BaseHTTPRequestHandler):
             self.with_repo(match[1], match[2], self.send_info)
         elif match := re.fullmatch(r"/([\w-]+/[\w.-]+)/resolve/([\w.-]+)/(.+)", path):
             self.with_repo(match[1], match[2], lambda repo: self.send_file(repo, match[3]))
-        elif (name := path.removeprefix("/plain/")) in self.hub.plain:
+        elif (name := path.removeprefix("/plain/")) in self.hub.sends:
+            self.send_bytes(302, b"", {"Location": self.hub.sends[name]})
+        elif name in self.hub.plain:
             self.send_content(self.hub.plain[name], {"ETag": f'"{sha256(self.hub.plain[name])[:16]}"'}, name)
         else:
             self.send_bytes(404, b"", {})
@@ -122,6 +130,12 @@ class Handler(BaseHTTPRequestHandler):
         if content and self.hub.breaks and "/api/" not in self.path:
             content = content[: self.hub.breaks.pop(0)]
             self.close_connection = True
+        if self.hub.stall is not None:
+            self.wfile.write(content[: self.hub.stall])
+            self.hub.stalled.set()
+            self.hub.go_on.wait(30)
+            self.close_connection = True
+            return
         self.wfile.write(content)
 
 

@@ -178,7 +178,8 @@ class TestShards:
             fetch(reference)
 
     def test_those_with_names_of_their_own_too(self, hub, package):
-        index = json.dumps({"weight_map": {"a": "first.bin", "b": "../second.bin"}}).encode()
+        names = ["first.bin", "../second.bin", "..", "C:x.bin"]
+        index = json.dumps({"weight_map": dict(zip("abcd", names, strict=True))}).encode()
         hub.add("owner/model", {"m.bin.index.json": index, "first.bin": b"one"})
         folder = fetch(package({"w": entry({"m.bin.index.json": {}}, revision=None)}) + ":w")
         assert sorted(path.name for path in folder.iterdir()) == ["first.bin", "m.bin.index.json"]
@@ -262,7 +263,15 @@ class TestRefusals:
             with fetching_for("a-slug"), pytest.raises(DownloadError) as caught:
                 fetch(pinned)
         assert "The files of owner/model@c0ffee00c0ff cannot be fetched: ConnectError" in caught.value.what
-        assert caught.value.next.endswith("go on where it stopped: flashdreams download a-slug")
+        assert caught.value.next.endswith("go on: flashdreams download a-slug")
+
+    def test_the_folder_of_the_library_cannot_be_written(self, pinned, monkeypatch, tmp_path):
+        (tmp_path / "file").touch()
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+        with fetching_for("a-slug"), pytest.raises(DownloadError) as caught:
+            fetch(pinned)
+        assert str(tmp_path / "file" / "hub") in caught.value.what
+        assert "HF_HOME" in caught.value.next
 
     def test_there_is_no_room(self, hub, unknown):
         hub.claims["w.bin"] = 10**18

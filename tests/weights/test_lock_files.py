@@ -12,6 +12,8 @@ from flashdreams.io.lock import (
     references_in,
     references_of,
 )
+from flashdreams.io.needs import needs_of, told
+from flashdreams.io.source import Remote
 
 HASH, COMMIT = "ab" * 32, "c0ffee" * 6 + "c0ff"
 VAE = {
@@ -103,6 +105,7 @@ def test_a_package_without_weights(reference):
     [
         ({"files": {}}, "lists no files"),
         ({"files": {"../x": {}}}, "has no plain relative path"),
+        ({"files": {".": {}}}, "has no plain relative path"),
         ({"files": {"/x": {}}}, "has no plain relative path"),
         ({"files": {"C:x": {}}}, "has no plain relative path"),
         ({"files": {"x": {"sha256": "abc"}}}, "has the sha256 'abc'"),
@@ -129,6 +132,13 @@ def test_a_malformed_entry(package, change, wrong):
 def test_a_malformed_lock_file(package, text):
     with pytest.raises(LockFileError):
         read_lock(package(text))
+
+
+def test_what_a_source_tells_never_takes_the_place_of_what_is_pinned(cache, package):
+    needs = needs_of(package({"vae": VAE}) + ":vae")
+    assert needs.entry.revision == VAE["revision"]
+    assert told(needs, Remote(None, {}, {})).entry == needs.entry
+    assert told(needs, Remote("d" * 40, {}, {})).entry == needs.entry
 
 
 def test_an_address_without_encryption_is_refused(package):

@@ -253,6 +253,21 @@ class TestRefusals:
         del tensors["out.lora_A.weight"]
         assert "has only a part of the change of out" in self.refused(tensors, tmp_path).what
 
+    def test_matrices_of_no_rank(self, tmp_path):
+        state = {"out.lora_A.weight": torch.zeros(0, 8), "out.lora_B.weight": torch.zeros(5, 0)}
+        self.refused({**state, "out.alpha": torch.tensor(1.0)}, tmp_path)
+
+    def test_numbers_in_place_of_matrices(self, tmp_path):
+        self.refused({f"out.lora_{n}.weight": torch.tensor(1.0) for n in "AB"}, tmp_path)
+
+    def test_an_alpha_that_is_no_number(self, tensors, tmp_path):
+        error = self.refused({**tensors, "out.alpha": torch.ones(2)}, tmp_path)
+        assert "out.alpha is [2], no number" in error.what
+
+    def test_a_matrix_under_two_names(self, tensors, tmp_path):
+        error = self.refused({**tensors, "out.lora_down.weight": torch.ones(3, 8)}, tmp_path)
+        assert "says the same twice: out.lora_A.weight and out.lora_down.weight" in error.what
+
     def test_an_alpha_alone(self, tmp_path):
         self.refused({"out.alpha": torch.tensor(1.0)}, tmp_path)
 
@@ -267,6 +282,7 @@ class TestRefusals:
             ({"use_dora": True}, "asks for use_dora"),
             ({"peft_type": "LOHA"}, "asks for peft_type LOHA"),
             ({"lora_alpha": "much"}, "cannot be read"),
+            ({"alpha_pattern": {"out(": 2}}, "cannot be read"),
         ],
     )
     def test_a_config_that_asks_for_more(self, tensors, tmp_path, config, says):

@@ -1,13 +1,16 @@
 """The ways in which weights are published, written as their authors write them."""
 
+import contextlib
 import json
+import zipfile
+from random import Random
 
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from flashdreams.errors import WeightsFileError, WeightsKeyError, WeightsLayoutError
+from flashdreams.errors import WeightsError, WeightsFileError, WeightsKeyError, WeightsLayoutError
 from flashdreams.io.layout import Layout
 from flashdreams.io.weights import load_weights
 
@@ -104,7 +107,7 @@ class TestFolders:
         )
 
     @pytest.mark.parametrize(
-        "text", ["", "{}", "[]", '{"weight_map": 7}', '{"weight_map": {"a": "../a.bin"}}']
+        "text", ["", "{}", "[]", "[" * 100_000, '{"weight_map": 7}', '{"weight_map": {"a": "../a.bin"}}']
     )
     def test_a_damaged_index(self, tmp_path, text):
         (tmp_path / "model.safetensors.index.json").write_text(text)
@@ -169,6 +172,47 @@ class TestTrainingCheckpoints:
         load_weights(module, tmp_path / "w.pth", device="cpu")
         assert torch.equal(module.weight, whole[8:24].view(4, 4).t())
         assert torch.equal(module.bias, whole[2:6])
+
+
+class TestDamagedCheckpoints:
+    """Every file is written by torch, and then damaged."""
+
+    @pytest.fixture(params=[True, False], ids=["zip", "older"])
+    def content(self, net, tmp_path, request):
+        torch.save(official(net), tmp_path / "w.pth", _use_new_zipfile_serialization=request.param)
+        return (tmp_path / "w.pth").read_bytes()
+
+    @pytest.mark.filterwarnings("ignore::UserWarning")
+    def test_any_damage_is_a_typed_error_or_none(self, content, tmp_path):
+        random = Random(0)
+        for _ in range(150):
+            damaged = bytearray(content)
+            for _ in range(4):
+                damaged[random.randrange(len(damaged))] = random.randrange(256)
+            (tmp_path / "w.pth").write_bytes(damaged[: random.randrange(len(damaged), len(damaged) * 2)])
+            with contextlib.suppress(WeightsError):
+                loaded(tmp_path / "w.pth")
+
+    def test_cut_off_anywhere(self, content, tmp_path):
+        for part in range(0, len(content), len(content) // 20):
+            (tmp_path / "w.pth").write_bytes(content[:part])
+            with pytest.raises(WeightsFileError, match=r"w\.pth is no whole torch checkpoint"):
+                loaded(tmp_path / "w.pth")
+
+    def test_an_archive_that_was_compressed_again(self, net, tmp_path):
+        torch.save(official(net), tmp_path / "w.pth")
+        with (
+            zipfile.ZipFile(tmp_path / "w.pth") as source,
+            zipfile.ZipFile(tmp_path / "small.pth", "w", zipfile.ZIP_DEFLATED) as target,
+        ):
+            for name in source.namelist():
+                target.writestr(name, source.read(name))
+        assert equal(loaded(tmp_path / "small.pth"), net)
+
+    def test_sparse_tensors(self, net, tmp_path):
+        torch.save({**official(net), "table": torch.eye(3).to_sparse()}, tmp_path / "w.pth")
+        with pytest.raises(WeightsFileError, match=r"table in .*w\.pth is sparse"):
+            loaded(tmp_path / "w.pth")
 
 
 class TestLayouts:

@@ -1,12 +1,20 @@
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 
 import pytest
 
 from flashdreams.errors import DownloadError, WeightsHashError
 from flashdreams.io.fetching import fetching_for, offline
 from flashdreams.io.hub import fetch, obtain
+from flashdreams.io.needs import needs_of
+from flashdreams.io.room import rooms
+from flashdreams.io.url_client import PIECE
 from flashdreams.io.user_lock import user_lock
 
 CONTENT = bytes(range(256)) * 4000
@@ -57,9 +65,7 @@ def test_one_that_gets_nowhere_is_given_up_and_goes_on_later(hub, reference):
     with fetching_for("a-slug"), pytest.raises(DownloadError) as caught:
         fetch(reference)
     assert caught.value.what.startswith(f"{hub.url}/plain/tiny.pth cannot be fetched: IncompleteRead")
-    assert caught.value.next == (
-        "Check the network, then go on where it stopped: flashdreams download a-slug"
-    )
+    assert caught.value.next == ("Check the network, then go on: flashdreams download a-slug")
     assert fetch(reference).read_bytes() == CONTENT
     assert ranges(hub)[-1] == "bytes=1000-"
 
@@ -126,8 +132,16 @@ def test_what_is_not_known_is_recorded_and_enforced(hub, unknown):
     }
     folder.joinpath("b.pth").unlink()
     hub.plain["b.pth"] = b"c"
-    with pytest.raises(WeightsHashError):
+    way_out = f"If its publisher changed it and you trust that, take {unknown} out of {user_lock()}."
+    with fetching_for("a-slug"), pytest.raises(WeightsHashError) as caught:
         fetch(unknown)
+    assert caught.value.next == f"It was deleted again; try: flashdreams download a-slug\n{way_out}"
+    hub.plain["b.pth"] = b"longer"
+    with pytest.raises(DownloadError) as caught:
+        fetch(unknown)
+    assert caught.value.next.endswith(way_out)
+    user_lock().write_text("{}")
+    assert fetch(unknown).joinpath("b.pth").read_bytes() == b"longer"
 
 
 def test_no_such_file(hub, reference):
@@ -143,3 +157,59 @@ def test_offline(hub, reference):
     with offline(), pytest.raises(DownloadError, match=r"tiny\.pth of http.* is not on this machine"):
         fetch(reference)
     assert hub.requests == []
+
+
+def test_it_may_lie_elsewhere_but_not_where_anybody_could_answer(hub, reference):
+    hub.plain["moved.pth"] = hub.plain.pop("tiny.pth")
+    hub.sends["tiny.pth"] = f"{hub.url}/plain/moved.pth"
+    assert fetch(reference).read_bytes() == CONTENT
+    fetch(reference).unlink()
+    hub.sends["tiny.pth"] = "http://elsewhere.example/tiny.pth"
+    with pytest.raises(DownloadError) as caught:
+        fetch(reference)
+    assert caught.value.what == f"{hub.url}/plain/tiny.pth cannot be fetched."
+    assert caught.value.right == (
+        "Its source sends us to http://elsewhere.example/tiny.pth, which is not https."
+    )
+
+
+def test_a_folder_that_cannot_be_written(hub, reference, cache):
+    cache.mkdir()
+    (cache / "files").write_text("a file where a folder should be")
+    with fetching_for("a-slug"), pytest.raises(DownloadError) as caught:
+        fetch(reference)
+    assert str(cache / "files") in caught.value.what
+    assert "set FLASHDREAMS_CACHE" in caught.value.next
+
+
+def test_only_what_is_still_to_come_needs_room(hub, reference):
+    hub.breaks = [1000, 0]
+    with pytest.raises(DownloadError):
+        fetch(reference)
+    (room,) = rooms([needs_of(reference)])
+    assert room.wanted == len(CONTENT) - 1000
+
+
+def test_ctrl_c_keeps_what_came(hub, package, tmp_path):
+    """In a process of its own: its source is slow, and the user gives up."""
+    hub.plain["large.pth"] = large = CONTENT * 3
+    reference = package({"w": {"url": f"{hub.url}/plain", "files": {"large.pth": {}}}}) + ":w"
+    code = f"from flashdreams.io.hub import fetch; fetch({reference!r})"
+    hub.stall = 2 * PIECE
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        stderr=subprocess.PIPE,
+    ) as process:
+        hub.stalled.wait(30)
+        (part,) = tmp_path.rglob("large.pth.part")
+        while part.stat().st_size < PIECE and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
+    hub.stall = None
+    hub.go_on.set()
+    begun = part.stat().st_size
+    assert fetch(reference).read_bytes() == large
+    assert ranges(hub)[-1] == f"bytes={begun}-"
+    assert begun >= PIECE

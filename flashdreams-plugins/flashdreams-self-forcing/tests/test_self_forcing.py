@@ -78,6 +78,13 @@ def test_a_prompt_takes_over_on_the_way(cli, tmp_path):
     assert np.array_equal(switched, latents(tmp_path / "again.npz"))
 
 
+def test_guidance_asks_for_a_negative_prompt_before_anything_is_built(cli):
+    guided = ("--pipeline.diffusion-model.transformer.guidance-scale", "5", "--print-config")
+    code, said = cli(*TINY, *guided)
+    assert (code, "guidance_scale is 5.0, without a negative prompt" in said) == (2, True), said
+    assert cli(*TINY, *guided, "--negative-prompt", "")[0] == 0
+
+
 def test_a_rollout_without_end_stays_in_its_range():
     config = derive_config(
         SELF_FORCING_TINY.pipeline,

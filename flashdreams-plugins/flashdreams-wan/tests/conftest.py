@@ -9,7 +9,11 @@ import pytest
 
 @pytest.fixture(scope="session")
 def oracles() -> Path:
-    """The folder that ``FLASHDREAMS_ORACLES`` names; see docs/models/wan.md for what lies in it."""
+    """The folder that ``FLASHDREAMS_ORACLES`` names.
+
+    In ``keys/`` are names and shapes of the published checkpoints; in ``sf_tiny/``, ``sf_tiny_bf16/`` and
+    ``wan21_tiny/`` inputs and outputs of the published code on tiny random weights.
+    """
     folder = os.environ.get("FLASHDREAMS_ORACLES")
     if not folder:
         pytest.skip("FLASHDREAMS_ORACLES names no folder of golden files")

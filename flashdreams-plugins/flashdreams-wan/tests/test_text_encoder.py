@@ -254,3 +254,11 @@ def test_every_tensor_of_the_full_architecture_has_its_place():
     for rename in (published_name, str):
         shapes = {rename(name): shape for name, shape in expected.items() if "embed_tokens" not in name}
         assert consumed(shapes) | {"encoder.embed_tokens.weight": (256384, 4096)} == expected
+
+
+@pytest.mark.parametrize("changes", [{}, dict(layers=3, heads=2, head_width=24, vocabulary=500)])
+def test_its_size_is_known_before_it_is_built(changes):
+    encoder = derive_config(TINY, **changes).setup(device="meta")
+    built = sum(t.numel() * t.element_size() for t in encoder.transient()["text"].parameters())
+    assert encoder.transient_bytes() == built
+    assert WanTextEncoderConfig().parameters == 5_680_910_336

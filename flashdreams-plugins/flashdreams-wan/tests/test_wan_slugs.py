@@ -60,7 +60,8 @@ def test_published_settings(slug):
     assert (model.scheduler.num_inference_steps, model.scheduler.shift) == (steps, shift)
     assert model.transformer.chunk == model.transformer.window == 21
     assert (pipeline.height, pipeline.width, pipeline.dtype, runner.fps) == (480, 832, "bfloat16", 16.0)
-    assert model.transformer.context_encoder.negative_prompt.startswith("色调艳丽")
+    negative = "镜头晃动，色调艳丽" if "i2v" in slug else "色调艳丽"  # noqa: RUF001
+    assert model.transformer.context_encoder.negative_prompt.startswith(negative)
     assert runner.runner_name == slug
 
 
@@ -101,14 +102,26 @@ def test_size_checkpoint_and_lora_reach_the_pipeline(tmp_path):
     assert WAN_TINY_T2V.effective_pipeline == WAN_TINY_T2V.pipeline
 
 
+CAUSAL = ("--pipeline.diffusion-model.transformer.chunk", "3")
 REFUSED = {
     "an image that nobody looks at": (("--image", "a.png"), "makes video from a prompt alone"),
     "a prompt file that is not there": (("--prompt", "@none.txt"), "The prompt '@none.txt' cannot be read"),
     "a prompt file of bytes": (("--prompt", "@a.png"), "no UTF-8 text"),
-    "a size of no whole patches": (("--height", "100"), "100"),
+    "a size of no whole latents": (("--height", "100"), "100"),
+    "a size of no whole patches": (("--height", "120", "--width", "200"), "--height 128 --width 208"),
+    "a second chunk of a whole clip": (("--total-blocks", "2"), "9 latent frames at once"),
+    "new prompts that nobody takes": (
+        ("--prompt-switches", "1:rain", "--total-blocks", "2", *CAUSAL, "--pipeline.encoder", "None"),
+        "the pipeline has no encoder",
+    ),
+    "two prompts for a chunk": (
+        ("--prompt-switches", "1:rain", "1:snow", "--total-blocks", "2", *CAUSAL),
+        "Two prompts take over at chunk 1",
+    ),
+    "a LoRA that is not there": (("--lora", "none.safetensors"), "The LoRA none.safetensors"),
     "a checkpoint that is not there": (("--checkpoint", "none.safetensors"), "none.safetensors"),
     "a switch without chunk": (("--prompt-switches", "rain"), "It reads CHUNK:TEXT"),
-    "a switch after the end": (("--prompt-switches", "9:rain"), "before the 1th"),
+    "a switch after the end": (("--prompt-switches", "9:rain"), "this run has no other"),
     "a negative prompt without guidance": (
         ("--negative-prompt", "x", "--pipeline.diffusion-model.transformer.guidance-scale", "1"),
         "guidance_scale is 1",
@@ -116,11 +129,29 @@ REFUSED = {
 }
 
 
+FOUND_BY_LOADING = ("a checkpoint that is not there",)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_run_is_refused_and_nothing_is_left_behind(case, cli, tmp_path):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
     flags, message = REFUSED[case]
-    code, said = cli(*TINY, *flags, "--output", "x.mp4")
+    only_checked = () if case in FOUND_BY_LOADING else ("--print-config",)
+    code, said = cli(*TINY, *flags, *only_checked, "--output", "x.mp4")
     assert (code, "Traceback" in said) == (2, False), said
     assert message in said
     assert not list(tmp_path.glob("x*"))
+
+
+def test_the_image_begins_a_clip_of_the_length_asked_for(tmp_path):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    clip = dict(diffusion_model=dict(transformer=dict(chunk=5, window=5)))
+    runner = derive_config(WAN_I2V_14B_480P, pipeline=clip, image=tmp_path / "a.png", height=32, width=48)
+    given = runner.setup().conditions()
+    assert (given["latent_frames"], given["first_frame"].shape) == (5, (1, 3, 1, 32, 48))
+
+
+def test_the_record_holds_prompts_as_they_were_read(tmp_path):
+    (tmp_path / "snow.txt").write_text("snow\n")
+    runner = derive_config(WAN_TINY_T2V, prompt="a fox", negative_prompt=f"@{tmp_path / 'snow.txt'}")
+    assert runner.setup().record() == {"prompts": {0: "a fox"}, "negative_prompt": "snow"}

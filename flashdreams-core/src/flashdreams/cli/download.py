@@ -49,13 +49,18 @@ def _looked_up(needs: Sequence[Needs]) -> tuple[list[Needs], DownloadError | Non
     """The same with what sources tell of what is missing, and the first source that told nothing."""
     answers: dict[str, Remote | DownloadError] = {}
     for need in needs:
-        source = need.entry.source
+        source = _asked(need)
         if source not in answers and not need.is_complete and not is_offline():
             answers[source] = _answer(need)
     refusals = [answer for answer in answers.values() if isinstance(answer, DownloadError)]
     for refusal in refusals:
         print(refusal.what, refusal.right, file=sys.stderr)
-    return [_told(need, answers.get(need.entry.source)) for need in needs], next(iter(refusals), None)
+    return [_told(need, answers.get(_asked(need))) for need in needs], next(iter(refusals), None)
+
+
+def _asked(need: Needs) -> str:
+    """What is asked once: a repository tells all that it holds, an address only what was asked for."""
+    return need.entry.reference if need.entry.repo is None else need.entry.source
 
 
 def _answer(need: Needs) -> Remote | DownloadError:

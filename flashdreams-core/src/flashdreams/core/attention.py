@@ -58,7 +58,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = "auto") -> Tens
     """
     name = choose_backend(q.device, q.dtype, backend)
     q, k, v = (t.transpose(1, 2) for t in (q, k, v))
-    return _BACKENDS[name].function(q, k, v).transpose(1, 2)
+    function = _without_values if q.is_meta and name != "math" else _BACKENDS[name].function
+    return function(q, k, v).transpose(1, 2)
 
 
 def choose_backend(device: torch.device | str, dtype: torch.dtype, name: str = "auto") -> str:
@@ -133,6 +134,13 @@ def _math(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (scores.softmax(dim=-1) @ v.to(exact)).to(q.dtype)
 
 
+def _without_values(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from flashdreams.core.fused_attention import fused_attention
+
+    result: Tensor = fused_attention(q, k, v)
+    return result
+
+
 def _sdpa_with(kernel: SDPBackend) -> AttentionFunction:
     def function(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         with sdpa_kernel(kernel):
@@ -149,11 +157,12 @@ def _needs_cuda(
     dtypes: tuple[torch.dtype, ...], capability: tuple[int, int]
 ) -> Callable[[torch.device, torch.dtype], str | None]:
     def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
-        if device.type != "cuda":
+        if device.type not in ("cuda", "meta"):
             return "it needs an NVIDIA GPU"
         if dtype not in dtypes:
             return f"it computes in {' or '.join(map(_dtype_name, dtypes))}"
-        if torch.cuda.is_available() and torch.cuda.get_device_capability(device) < capability:
+        here = device.type == "cuda" and torch.cuda.is_available()
+        if here and torch.cuda.get_device_capability(device) < capability:
             return f"it needs compute capability {capability[0]}.{capability[1]} or newer"
         return None
 

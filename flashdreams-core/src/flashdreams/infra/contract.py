@@ -49,6 +49,21 @@ def same_shape(flow: Tensor, latents: Tensor, transformer: Any) -> Tensor:
     return flow
 
 
+def like_noise(given: Tensor, noise: Tensor, transformer: Any) -> Tensor:
+    """A chunk that is given, if it has the shape and the dtype of the noise that others are made of.
+
+    Raises:
+        ComponentError: It has not, which might be broadcast unnoticed.
+    """
+    if (given.shape, given.dtype) != (noise.shape, noise.dtype):
+        raise ComponentError(
+            f"{type(transformer).__name__}.given_chunk returned {list(given.shape)} in {given.dtype}.",
+            f"A chunk of this rollout has {list(noise.shape)} in {noise.dtype}.",
+            "Correct given_chunk, or what the context encoder makes for it.",
+        )
+    return given
+
+
 def with_state(result: Any, component: Any) -> tuple[Any, Any]:
     """What a streaming component returned: its result and the next state.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ PLACE = "_checkpoint_offset"  # torch's name for it; one that does not say it ma
 class CheckpointFile:
     """A torch checkpoint: (nested) dicts of tensors, nested names joined by dots.
 
-    One in torch's format of today is mapped tensor by tensor. One in the format of before 2020 is read at
-    once, and each tensor leaves memory once it was taken.
+    One in torch's format of today is mapped tensor by tensor. One in the format of before 2020, or packed
+    again with compression, is read at once, and each tensor leaves memory once it was taken.
 
     Raises:
         WeightsFileError: The file is truncated, of another format, or holds more than tensors.
@@ -30,11 +30,14 @@ class CheckpointFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        is_zip = zipfile.is_zipfile(path)
-        held = dict(_flat(_load(path, map_location="meta" if is_zip else "cpu"), ""))
-        self._mapped = is_zip and all(hasattr(t.untyped_storage(), PLACE) for t in held.values())
-        self._tensors = dict(_flat(_load(path, mmap=True), "")) if is_zip and not self._mapped else held
+        lies_open = _lies_open(path)
+        held = dict(_flat(_load(path, map_location="meta" if lies_open else "cpu"), ""))
+        _check_dense(path, held)
+        self._mapped = lies_open and all(hasattr(t.untyped_storage(), PLACE) for t in held.values())
+        self._tensors = dict(_flat(_load(path, mmap=True), "")) if lies_open and not self._mapped else held
         self._shapes = {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
+        if self._mapped:
+            _check_inside(path, held.values())
 
     def names(self) -> list[str]:
         """Names of the tensors."""
@@ -69,12 +72,45 @@ def _load(path: Path, **how: Any) -> Any:
             "A checkpoint that holds tensors alone; anything else in it can run code when it is loaded.",
             "Ask for it as .safetensors, or save its tensors so with safetensors.torch.save_file().",
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise WeightsFileError(
-            f"{path} is no whole torch checkpoint: {_first_line(error)}",
-            "A download that broke off, or a file renamed from another format, reads like this.",
-            "Download it again, as .safetensors where there is one.",
-        ) from error
+    except Exception as error:  # what a damaged pickle asks for can fail in any way
+        raise _damaged(path, _first_line(error)) from error
+
+
+def _lies_open(path: Path) -> bool:
+    """Whether it is a zip archive whose members lie in it uncompressed, so that they can be mapped."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return all(member.compress_type == zipfile.ZIP_STORED for member in archive.infolist())
+    except Exception:  # a damaged archive can fail in any way
+        return False  # torch reads older formats, and says what is wrong with others
+
+
+def _check_dense(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    import torch
+
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided:
+            raise WeightsFileError(
+                f"{name} in {path} is sparse.",
+                "Dense tensors are read.",
+                "Save it again with .to_dense().",
+            )
+
+
+def _check_inside(path: Path, tensors: Iterable[Tensor]) -> None:
+    """Refuse a file that ends before one of its tensors does."""
+    storages = [tensor.untyped_storage() for tensor in tensors]
+    end = max((getattr(storage, PLACE) + storage.nbytes() for storage in storages), default=0)
+    if end > path.stat().st_size:
+        raise _damaged(path, f"it should hold {end} bytes at least.")
+
+
+def _damaged(path: Path, wrong: str) -> WeightsFileError:
+    return WeightsFileError(
+        f"{path} is no whole torch checkpoint: {wrong}",
+        "A download that broke off, or a file renamed from another format, reads like this.",
+        "Download it again, as .safetensors where there is one.",
+    )
 
 
 def _flat(tree: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:

@@ -15,8 +15,7 @@ from flashdreams.io.fetching import fetching, fetching_for, is_offline, offline
 from flashdreams.io.lock import LockedFile, LockEntry, is_reference
 from flashdreams.io.needs import Needs, ask_source, locate, needs_of, told, url_target
 from flashdreams.io.room import check_room
-from flashdreams.io.small_json import one_at_a_time
-from flashdreams.io.user_lock import record, user_lock
+from flashdreams.io.user_lock import record, user_lock, way_out
 
 __all__ = [
     "Obtained",
@@ -142,9 +141,7 @@ def _downloaded(entry: LockEntry, file: LockedFile) -> Path:
     if entry.repo is not None:
         return hub_client.download(entry, file.path)
     target = url_target(entry, file.path)
-    with one_at_a_time(target):
-        if not target.exists():
-            url_client.download(entry.address(file), target)
+    url_client.download(entry.address(file), target)
     return target
 
 
@@ -168,6 +165,7 @@ def _check(entry: LockEntry, file: LockedFile, local: Path, is_fresh: bool = Fal
     if is_fresh:
         hub_client.forget(local)
     remedy = f"{'It was deleted again; try' if is_fresh else 'Delete it, then run'}: {fetching().command}"
+    remedy += way_out(entry, file)
     if not whole:
         raise WeightsFileError(f"{local} has {size} bytes.", f"It should have {file.bytes}.", remedy)
     error = WeightsHashError(

@@ -33,9 +33,9 @@ from flashdreams.infra.config.fields import config_fields, is_config
 
 LOCK_FILE = "weights.lock.json"
 INDEX_SUFFIX = ".index.json"
+SAFE_ADDRESSES = ("https://", "http://127.0.0.1:", "http://localhost:")
 
 _REFERENCE = re.compile(r"([A-Za-z_]\w+(?:\.\w+)*):([\w][\w.\-]*)")  # C:file is a path
-_SAFE_ADDRESSES = ("https://", "http://127.0.0.1:", "http://localhost:")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _ENTRY_KEYS = {"repo", "revision", "url", "licence", "files"}
@@ -103,6 +103,12 @@ def is_reference(text: str) -> bool:
 def references_in(*texts: str) -> list[str]:
     """Those texts that are references of lock entries, each once: for ``weight_references`` of a config."""
     return list(dict.fromkeys(text for text in texts if is_reference(text)))
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether text is the path of a file, with forward slashes, that stays within its folder."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts and not {"\\", ":"} & set(path)
 
 
 def references_of(config: Any) -> list[str]:
@@ -194,7 +200,7 @@ def parse_entry(reference: str, held: Any, where: str) -> LockEntry:
         _check(isinstance(value, str) or (value is None and optional), where, f"has the {key} {value!r}")
     revision, url = held.get("revision"), held.get("url")
     _check(revision is None or _COMMIT.fullmatch(revision) is not None, where, f"has the revision {revision}")
-    _check(url is None or url.startswith(_SAFE_ADDRESSES), where, f"has the url {url!r}")
+    _check(url is None or url.startswith(SAFE_ADDRESSES), where, f"has the url {url!r}")
     files = held.get("files")
     _check(isinstance(files, dict) and bool(files), where, "lists no files")
     locked = tuple(_file(path, facts, where) for path, facts in held["files"].items())
@@ -205,7 +211,7 @@ def parse_entry(reference: str, held: Any, where: str) -> LockEntry:
 
 def _file(path: str, facts: Any, where: str) -> LockedFile:
     where = f"{where}, file {path!r},"
-    _check(path != "" and not _leaves_its_folder(path), where, "has no plain relative path")
+    _check(is_plain_path(path), where, "has no plain relative path")
     _check(isinstance(facts, dict) and not facts.keys() - _FILE_KEYS, where, f"says {facts!r}")
     sha256, size = facts.get("sha256"), facts.get("bytes")
     _check(sha256 is None or _is_hash(sha256), where, f"has the sha256 {sha256!r}")
@@ -215,10 +221,6 @@ def _file(path: str, facts: Any, where: str) -> LockedFile:
 
 def _is_hash(value: Any) -> bool:
     return isinstance(value, str) and _HASH.fullmatch(value) is not None
-
-
-def _leaves_its_folder(path: str) -> bool:
-    return "\\" in path or ":" in path or path.startswith("/") or ".." in PurePosixPath(path).parts
 
 
 def _check(holds: bool, where: str, wrong: str) -> None:

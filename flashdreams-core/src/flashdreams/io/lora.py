@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +107,11 @@ def _check_shapes(file: SafetensorsFile, merge: _Merge) -> None:
         for name, what, shape in ((change.diff, "weight", weight), (change.diff_b, "bias", bias))
         if name and file.shape(name) != shape
     ]
+    if change.alpha and math.prod(file.shape(change.alpha)) != 1:
+        wrong.append(f"{change.alpha} is {list(file.shape(change.alpha))}, no number")
     if change.up:
         up, down = file.shape(change.up), file.shape(change.down)
-        if (up[0], *down[1:]) != weight or up[1:] != (down[0], *[1] * (len(up) - 2)):
+        if (*up[:1], *down[1:]) != weight or up[1:] != (*down[:1], *[1] * (len(up) - 2)) or 0 in down:
             wrong.append(f"up is {list(up)}, down {list(down)}, the weight {list(weight)}")
     if wrong:
         raise LoraError(

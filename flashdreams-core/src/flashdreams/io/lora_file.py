@@ -56,11 +56,16 @@ class Strength:
 
     def scale(self, module: str, rank: int, own_alpha: float | None) -> float:
         """What the product of a module is multiplied with."""
-        matching = [self.patterns[p] for p in self.patterns if re.fullmatch(rf"(?:.*\.)?(?:{p})", module)]
+        matching = [alpha for pattern, alpha in self.patterns.items() if _matches(pattern, module)]
         alpha = next((a for a in (own_alpha, *matching, self.alpha) if a is not None), None)
         if alpha is None:
             return 1.0
         return alpha / (math.sqrt(rank) if self.by_root else rank)
+
+
+def _matches(pattern: str, module: str) -> bool:
+    """Whether peft means a module by a pattern of its name."""
+    return re.fullmatch(rf"(?:.*\.)?(?:{pattern})", module) is not None
 
 
 def split_scale(text: str) -> tuple[Path, float]:
@@ -101,7 +106,10 @@ def changes_in(file: SafetensorsFile) -> dict[str, Change]:
         if match is None:
             raise _unknown_key(file.path, name)
         kind = match["kind"] or ("down" if match["down"] else "up")
-        setattr(changes.setdefault(match["module"] or match["other"], Change()), kind, name)
+        change = changes.setdefault(match["module"] or match["other"], Change())
+        if getattr(change, kind):
+            raise _twice(file.path, getattr(change, kind), name)
+        setattr(change, kind, name)
     for module, change in changes.items():
         if bool(change.down) != bool(change.up) or not (change.up or change.diff or change.diff_b):
             raise LoraError(
@@ -133,8 +141,10 @@ def strength_of(file: SafetensorsFile) -> Strength:
     try:
         alpha = config.get("lora_alpha")
         patterns = {key: float(value) for key, value in (config.get("alpha_pattern") or {}).items()}
+        for pattern in patterns:
+            _matches(pattern, "")
         return Strength(None if alpha is None else float(alpha), patterns, bool(config.get("use_rslora")))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, re.error) as error:
         raise _bad_config(where, error) from error
 
 
@@ -156,6 +166,14 @@ def _bad_config(where: str, error: Exception) -> LoraError:
         f"{where} cannot be read: {error}.",
         "It is peft's config of the LoRA, as JSON.",
         "Ask for the whole LoRA again.",
+    )
+
+
+def _twice(path: Path, first: str, second: str) -> LoraError:
+    return LoraError(
+        f"{path} says the same twice: {first} and {second}.",
+        "Every matrix of a LoRA has one name.",
+        "Ask for the whole LoRA, or save it again.",
     )
 
 

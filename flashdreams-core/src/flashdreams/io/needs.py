@@ -11,9 +11,11 @@ from pathlib import Path, PurePosixPath
 from flashdreams import environment
 from flashdreams.errors import DownloadError, WeightsHashError
 from flashdreams.io import hub_client, url_client
-from flashdreams.io.lock import INDEX_SUFFIX, LockedFile, LockEntry, find_entry
+from flashdreams.io.lock import INDEX_SUFFIX, LockedFile, LockEntry, find_entry, is_plain_path
 from flashdreams.io.source import Remote
-from flashdreams.io.user_lock import completed
+from flashdreams.io.user_lock import completed, way_out
+
+_DIFFERS = "Update the package whose lock file names it; do not use the file otherwise."
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def told(needs: Needs, remote: Remote) -> Needs:
         DownloadError: The source has a file in another size than the lock file pins.
         WeightsHashError: The source has a file with another hash than the lock file pins.
     """
-    entry = replace(needs.entry, revision=remote.revision)
+    entry = replace(needs.entry, revision=needs.entry.revision or remote.revision)
     entry = with_files(entry, _shards(entry.files, remote.paths or ()))
     files = tuple(_told(entry, file, remote) for file in entry.files)
     return locate(replace(needs, entry=replace(entry, files=files)))
@@ -123,11 +125,11 @@ def _named(index: LockedFile, local: Path | None) -> Iterator[str]:
         return
     try:
         names = set(json.loads(local.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return  # it is no index: loading will say so, with the file
     folder = PurePosixPath(index.path).parent
     for name in sorted(str(name) for name in names):
-        if PurePosixPath(name).name == name:
+        if PurePosixPath(name).name == name and is_plain_path(name):
             yield str(folder / name)
 
 
@@ -150,7 +152,7 @@ def _told(entry: LockEntry, file: LockedFile, remote: Remote) -> LockedFile:
         error = WeightsHashError(
             f"{entry.source} has {file.path} with the SHA-256 {sha256[:12]}...",
             f"The pinned one is {file.sha256[:12]}...; nothing was fetched.",
-            "Update the package whose lock file names it; do not use the file otherwise.",
+            _DIFFERS + way_out(entry, file),
         )
         error.expected, error.actual = file.sha256, sha256
         raise error
@@ -158,6 +160,6 @@ def _told(entry: LockEntry, file: LockedFile, remote: Remote) -> LockedFile:
         raise DownloadError(
             f"{entry.source} has {file.path} with {size} bytes.",
             f"The pinned one has {file.bytes}; nothing was fetched.",
-            "Update the package whose lock file names it; do not use the file otherwise.",
+            _DIFFERS + way_out(entry, file),
         )
     return replace(file, sha256=file.sha256 or sha256, bytes=size if file.bytes is None else file.bytes)

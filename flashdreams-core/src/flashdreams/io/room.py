@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flashdreams.errors import DownloadError
-from flashdreams.io import hub_client
+from flashdreams.io import hub_client, url_client
 from flashdreams.io.fetching import fetching
-from flashdreams.io.needs import Needs, url_folder
+from flashdreams.io.lock import LockedFile
+from flashdreams.io.needs import Needs, url_folder, url_target
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def rooms(needs: Iterable[Needs]) -> list[Room]:
             continue
         folder, setting = place_of(need)
         existing = next(place for place in (folder, *folder.parents) if place.exists())
-        disk, wanted = existing.stat().st_dev, sum(file.bytes or 0 for file in need.missing)
+        disk, wanted = existing.stat().st_dev, sum(_rest(need, file) for file in need.missing)
         before = found.get(disk, Room(folder, setting, shutil.disk_usage(existing).free, 0))
         found[disk] = Room(before.folder, before.setting, before.free, before.wanted + wanted)
     return list(found.values())
@@ -46,6 +47,12 @@ def place_of(need: Needs) -> tuple[Path, str]:
     if need.entry.repo is not None:
         return hub_client.folder(), "HF_HOME"
     return url_folder(need.entry), "FLASHDREAMS_CACHE"
+
+
+def _rest(need: Needs, file: LockedFile) -> int:
+    """Bytes of a file that are still to come: a download that broke off goes on where it stopped."""
+    begun = 0 if need.entry.repo is not None else url_client.part_of(url_target(need.entry, file.path)).size()
+    return max(0, (file.bytes or 0) - begun)
 
 
 def check_room(needs: Iterable[Needs]) -> None:

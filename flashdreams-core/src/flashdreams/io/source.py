@@ -31,10 +31,16 @@ def broken_off(what: str, error: Exception) -> DownloadError:
     wrong = f"{what} cannot be fetched: {_cause(error)}."
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DownloadError(wrong, "There was more room when it began.", f"Make room, then: {_command()}")
+    if isinstance(error, OSError) and error.filename is not None:
+        return DownloadError(
+            wrong,
+            "The folder that weights are kept in must be there to be written.",
+            f"Make it writable, or set FLASHDREAMS_CACHE and HF_HOME to folders that are, then: {_command()}",
+        )
     return DownloadError(
         wrong,
         "The source of the weights was expected to answer.",
-        f"Check the network, then go on where it stopped: {_command()}",
+        f"Check the network, then go on: {_command()}",
     )
 
 

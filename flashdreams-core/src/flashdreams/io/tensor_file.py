@@ -119,7 +119,7 @@ def _shards(index: Path) -> list[Path]:
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
         plain = all(isinstance(name, str) and Path(name).name == name for name in names)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _bad_index(index, f"cannot be read: {type(error).__name__}") from error
     if not names or not plain:
         raise _bad_index(index, "names files outside of its folder" if names else "names no files")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flashdreams.io.lock import LockEntry
-from flashdreams.io.small_json import read_json
+from flashdreams.io.lock import SAFE_ADDRESSES, LockEntry
+from flashdreams.io.small_json import one_at_a_time, read_json
 from flashdreams.io.source import PATIENCE, Remote, absent, broken_off
 
 TRIES = 5
@@ -77,23 +77,33 @@ def look_up(entry: LockEntry) -> Remote:
     return Remote(None, sizes, {})
 
 
+def part_of(target: Path) -> Part:
+    """What is here of a file that is not whole yet."""
+    return Part(target.with_name(f"{target.name}.part"))
+
+
 def download(address: str, target: Path) -> None:
-    """Fetch a file, from where it stopped; ``target`` is there once it is whole.
+    """Fetch a file, from where it stopped, unless it is here; ``target`` is there once it is whole.
 
     Raises:
-        DownloadError: The source does not have the file, or does not answer.
+        DownloadError: The source does not have the file or does not answer, or the file cannot be written.
     """
-    part = Part(target.with_name(f"{target.name}.part"))
+    with _explained(address), one_at_a_time(target):
+        if not target.is_file():
+            part = part_of(target)
+            _fetch(address, part)
+            part.finish(target)
+
+
+def _fetch(address: str, part: Part) -> None:
     for trial in range(TRIES):
         before = part.size()
-        with _explained(address):
-            try:
-                _fetch_rest(address, part)
-                part.finish(target)
-                return
-            except (http.client.HTTPException, ConnectionError, TimeoutError):
-                if trial == TRIES - 1 or part.size() <= before:
-                    raise
+        try:
+            _fetch_rest(address, part)
+            return
+        except (http.client.HTTPException, ConnectionError, TimeoutError):
+            if trial == TRIES - 1 or part.size() <= before:
+                raise
 
 
 def _fetch_rest(address: str, part: Part) -> None:
@@ -135,9 +145,18 @@ def _append(answer: Any, part: Part) -> None:
         raise http.client.IncompleteRead(b"", total - part.size())
 
 
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a source that sends us elsewhere, but not to where anybody between could answer."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.startswith(SAFE_ADDRESSES):
+            raise absent(req.full_url, f"Its source sends us to {newurl}, which is not https.")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _open(address: str, headers: Mapping[str, str], method: str = "GET") -> Any:
     request = urllib.request.Request(address, headers={**AGENT, **headers}, method=method)
-    return urllib.request.urlopen(request, timeout=PATIENCE)
+    return urllib.request.build_opener(_SafeRedirects).open(request, timeout=PATIENCE)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 from flashdreams import environment
 from flashdreams.errors import LockFileError
-from flashdreams.io.lock import LOCK_FILE, LockedFile, LockEntry, parse_entry
+from flashdreams.io.lock import LOCK_FILE, LockedFile, LockEntry, find_entry, parse_entry
 from flashdreams.io.small_json import merge_json
 
 
@@ -45,6 +45,15 @@ def completed(entry: LockEntry) -> LockEntry:
     if any(file.is_index for file in entry.files):
         files += recorded.values()
     return replace(entry, revision=known.revision, files=tuple(files))
+
+
+def way_out(entry: LockEntry, file: LockedFile) -> str:
+    """What else to do about a file that differs from what the user's lock file alone pins; mostly nothing."""
+    package = find_entry(entry.reference)
+    recorded = _hash_in(completed(package), file)
+    if recorded is None or recorded != file.sha256 or recorded == _hash_in(package, file):
+        return ""
+    return f"\nIf its publisher changed it and you trust that, take {entry.reference} out of {user_lock()}."
 
 
 def record(entry: LockEntry) -> None:
@@ -83,6 +92,10 @@ def _malformed(path: Path) -> LockFileError:
         "It keeps the hashes of what was downloaded before, and is written by flashdreams alone.",
         "Restore it; or delete it, and the next download of each file is trusted anew.",
     )
+
+
+def _hash_in(entry: LockEntry, file: LockedFile) -> str | None:
+    return next((held.sha256 for held in entry.files if held.path == file.path), None)
 
 
 def _filled(file: LockedFile, known: LockedFile | None) -> LockedFile:

@@ -102,6 +102,7 @@ WAN_I2V_14B_480P = _bidirectional(
             first_frame="channels",
             image=WanImageEncoderConfig(weights="flashdreams_wan:image-encoder"),
             vae=vae_encoder(),
+            negative_prompt="镜头晃动，" + NEGATIVE_PROMPT,  # noqa: RUF001 (Wan's i2v_14B asks for a steady camera)
         ),
         **_14B,
     ),

@@ -51,6 +51,11 @@ class Encoder(nn.Module):
         """
         return {}
 
+    def transient_bytes(self) -> int:
+        """Bytes of all that :meth:`transient` names; overridden where building it takes long to answer."""
+        tensors = [t for m in self.transient().values() for t in (*m.parameters(), *m.buffers())]
+        return sum(t.numel() * t.element_size() for t in {id(t): t for t in tensors}.values())
+
 
 class StreamingEncoder(Streaming, Encoder):
     """An encoder with a state that runs from chunk to chunk.

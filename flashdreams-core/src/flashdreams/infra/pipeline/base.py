@@ -13,7 +13,7 @@ from flashdreams.errors import FieldValueError, InputError, RolloutError
 from flashdreams.infra import state_tree
 from flashdreams.infra.conditions import Conditions
 from flashdreams.infra.config.placement import placing
-from flashdreams.infra.contract import built, checked_pixels, separate, with_state
+from flashdreams.infra.contract import built, checked_pixels, like_noise, separate, with_state
 from flashdreams.infra.decoder.base import Decoder, StreamingDecoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.encoder.base import Encoder, StreamingEncoder
@@ -142,8 +142,10 @@ class StreamInferencePipeline(nn.Module):
         slot.control = transformer.take_control(slot.transformer, autoregressive_index, control)
         transformer.begin_chunk(slot.transformer, autoregressive_index)
         fill_noise(slot.noise, cache.noise_source, cache.seed, autoregressive_index)
-        latents = transformer.given_chunk(slot.transformer, autoregressive_index)
-        if latents is None:
+        given = transformer.given_chunk(slot.transformer, autoregressive_index)
+        if given is not None:
+            latents = like_noise(given, slot.noise[0], transformer)
+        else:
             latents = self.diffusion_model.generate(slot.transformer, slot.control, slot.noise.unbind(0))
         chunk = self._decode(slot, latents)
         cache.pending = PendingChunk(autoregressive_index, latents)

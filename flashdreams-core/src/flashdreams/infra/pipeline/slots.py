@@ -81,7 +81,7 @@ class Slot:
     decoder: DoubleBuffer
     controls: FixedPlaces
     control: Any = None
-    """What the encoder made of the current chunk's input."""
+    """What the passes of the current chunk are given: its encoded input, as the transformer took it up."""
 
 
 class SlotPool:

@@ -71,6 +71,10 @@ class WanContextEncoder(Encoder):
         image = {} if self.image is None else self.image.transient()
         return {**self.text.transient(), **image}
 
+    def transient_bytes(self) -> int:
+        """Bytes of the text encoder, and of the image encoder where there is one."""
+        return self.text.transient_bytes() + (0 if self.image is None else self.image.transient_bytes())
+
     def _texts(self, conditions: Conditions) -> dict[str, Tensor]:
         batch = conditions.batch_size
         if conditions.prompts is None:

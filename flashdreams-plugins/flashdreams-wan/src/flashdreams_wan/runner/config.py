@@ -42,8 +42,14 @@ class WanRunnerConfig(RunnerConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for switch in self.prompt_switches:
-            self._check_switch(switch)
+        chunks = [self._chunk_of(switch) for switch in self.prompt_switches]
+        twice = next((chunk for chunk in chunks if chunks.count(chunk) > 1), None)
+        if twice is not None:
+            raise FieldValueError(
+                f"Two prompts take over at chunk {twice}.",
+                "One prompt takes over at a chunk.",
+                "Leave one of --prompt-switches out, or give it another chunk.",
+            )
 
     @property
     def effective_pipeline(self) -> StreamInferencePipelineConfig:
@@ -62,12 +68,14 @@ class WanRunnerConfig(RunnerConfig):
         changes = {**size, **({"diffusion_model": {"transformer": transformer}} if transformer else {})}
         return derive_config(self.pipeline, **changes) if changes else self.pipeline
 
-    def _check_switch(self, switch: str) -> None:
+    def _chunk_of(self, switch: str) -> int:
         chunk, colon, text = switch.partition(":")
         if colon and text.strip() and chunk.strip().isdecimal() and 0 < int(chunk) < self.total_blocks:
-            return
+            return int(chunk)
+        last = self.total_blocks - 1
         raise FieldValueError(
             f"A prompt switch is {switch!r}.",
-            f"It reads CHUNK:TEXT, with a chunk after the first and before the {self.total_blocks}th from 0.",
-            'Write --prompt-switches "4:It begins to rain", for instance, or raise --total-blocks.',
+            "It reads CHUNK:TEXT. Chunks count from 0, the first has its prompt already, "
+            + (f"and the last is {last} here." if last else "and this run has no other."),
+            'Write --prompt-switches "1:It begins to rain", for instance, or raise --total-blocks.',
         )

@@ -9,6 +9,7 @@ from flashdreams.errors import InputError
 from flashdreams.infra.runner.base import Runner
 from flashdreams.io.images import read_image
 from flashdreams.io.lora_file import split_scale
+from flashdreams_wan.runner.checks import check_run
 from flashdreams_wan.runner.config import WanRunnerConfig
 from flashdreams_wan.runner.prompts import prompt_file, read_prompt
 
@@ -24,13 +25,16 @@ class WanRunner(Runner):
     config: WanRunnerConfig
 
     def conditions(self) -> dict[str, Any]:
-        """Prompt, negative prompt and first frame."""
+        """Prompt, negative prompt and first frame, and how long a clip it begins."""
         given: dict[str, Any] = {"prompts": [read_prompt(self.config.prompt)]}
         if self.config.negative_prompt is not None:
             self._check_guidance()
             given["negative_prompt"] = read_prompt(self.config.negative_prompt)
         if self._first_frame is not None:
             given["first_frame"] = self._first_frame
+        if self._first_frame_becomes == "channels":
+            chunk = self.config.effective_pipeline.diffusion_model.transformer.chunk
+            given["latent_frames"] = chunk * self.config.total_blocks
         return given
 
     def control(self, index: int, last_chunk: Tensor | None) -> dict[str, str] | None:
@@ -47,7 +51,11 @@ class WanRunner(Runner):
     def record(self) -> dict[str, Any]:
         """The prompts as they were read, so that a reader need not have their files."""
         prompts = {0: read_prompt(self.config.prompt), **self._switches}
-        return {"prompts": prompts}
+        negative = self.config.negative_prompt
+        return {
+            "prompts": prompts,
+            **({} if negative is None else {"negative_prompt": read_prompt(negative)}),
+        }
 
     def input_files(self) -> list[str]:
         """Files of prompts, of LoRA, and the weights that are files of the user's own."""
@@ -59,7 +67,7 @@ class WanRunner(Runner):
 
     def check(self) -> None:
         """Refuse what could not be run: prompts and images included. Nothing is built or written."""
-        _ = self._switches
+        check_run(self.config)
         super().check()
 
     @cached_property
@@ -77,8 +85,7 @@ class WanRunner(Runner):
             ImageError: The image cannot be read.
         """
         pipeline = self.config.effective_pipeline
-        encoder = pipeline.diffusion_model.transformer.context_encoder
-        takes_image = getattr(encoder, "first_frame", "none") != "none"
+        takes_image = self._first_frame_becomes != "none"
         slug, image = self.config.runner_name, self.config.image
         if takes_image and image is None:
             raise InputError(
@@ -91,6 +98,12 @@ class WanRunner(Runner):
                 "Leave --image out, or take a slug with i2v in its name.",
             )
         return None if image is None else read_image(image, size=(pipeline.height, pipeline.width))
+
+    @property
+    def _first_frame_becomes(self) -> str:
+        """What the context encoder makes of a first frame; "none" where it takes none."""
+        encoder = self.config.effective_pipeline.diffusion_model.transformer.context_encoder
+        return getattr(encoder, "first_frame", "none")
 
     def _check_guidance(self) -> None:
         if getattr(self.config.pipeline.diffusion_model.transformer, "guidance_scale", 1.0) == 1.0:

@@ -9,6 +9,9 @@ from flashdreams.errors import FieldValueError
 from flashdreams.infra.encoder.config import EncoderConfig
 from flashdreams.io.lock import references_in
 
+POSITION_BUCKETS = 32
+"""Ranges of distance between tokens that have a learnt bias each, in every head of every block."""
+
 
 @dataclass(kw_only=True)
 class WanTextEncoderConfig(EncoderConfig):
@@ -52,6 +55,13 @@ class WanTextEncoderConfig(EncoderConfig):
                 f"{wrong[0]} counts, so it is 1 or more.",
                 f"Set {wrong[0]} to at least 1; UMT5-XXL has the default.",
             )
+
+    @property
+    def parameters(self) -> int:
+        """How many there are: 5.68 billion in UMT5-XXL."""
+        attention = 4 * self.width * self.heads * self.head_width + POSITION_BUCKETS * self.heads
+        block = attention + 3 * self.width * self.mlp_width + 2 * self.width  # gated MLP, two norms
+        return self.vocabulary * self.width + self.layers * block + self.width
 
     def weight_references(self) -> list[str]:
         """The entries of lock files that are needed."""

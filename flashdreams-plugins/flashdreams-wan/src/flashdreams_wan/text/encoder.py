@@ -62,6 +62,10 @@ class WanTextEncoder(Encoder):
         """The encoder as a skeleton on ``meta``."""
         return {"text": self.umt5.skeleton(self._anchor.dtype)}
 
+    def transient_bytes(self) -> int:
+        """Bytes of the encoder, without importing what builds it."""
+        return self.config.parameters * self._anchor.element_size()
+
     def _embeddings(self, texts: list[str]) -> dict[str, Embedding]:
         """Embeddings by their texts: from disk where they are there, else made now and written there."""
         if not self.config.cache_embeddings:

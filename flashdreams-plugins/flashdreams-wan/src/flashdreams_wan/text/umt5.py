@@ -10,13 +10,11 @@ from torch import nn
 
 from flashdreams.io.build import build_module
 from flashdreams.io.layout import Layout
-from flashdreams_wan.text.config import WanTextEncoderConfig
+from flashdreams_wan.text.config import POSITION_BUCKETS, WanTextEncoderConfig
 
 if TYPE_CHECKING:
     from transformers import UMT5EncoderModel
 
-POSITION_BUCKETS = 32
-"""Rows of the table of relative positions: half for what comes before a token, half for the rest."""
 POSITION_DISTANCE = 128
 """Tokens apart from which on all distances share a row."""
 
