@@ -13,7 +13,13 @@ from flashdreams_pocket import shipped
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "flashdreams-core"
-POCKET = ROOT / "flashdreams-plugins/flashdreams-pocket"
+PLUGINS = {path.name.replace("-", "_"): path for path in (ROOT / "flashdreams-plugins").iterdir()}
+POCKET = PLUGINS["flashdreams_pocket"]
+DATA = {
+    "flashdreams_pocket": {f"flashdreams_pocket/weights/{p.name}" for p in (shipped.WEIGHTS, shipped.STARTS)},
+    **{name: {f"{name}/weights.lock.json"} for name in PLUGINS.keys() - {"flashdreams_pocket"}},
+}
+"""Files of each plugin's wheel that are no modules."""
 LARGEST = 8_000_000
 """Bytes of the wheel of flashdreams-pocket, its weights included."""
 
@@ -30,13 +36,13 @@ def run(*command, **options):
 def wheels(tmp_path_factory):
     """A wheel of each package, by the name of the package."""
     folder = tmp_path_factory.mktemp("wheels")
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, CORE, POCKET)
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder, CORE, *PLUGINS.values())
     return {path.name.partition("-")[0]: path for path in folder.glob("*.whl")}
 
 
 @pytest.fixture(scope="module")
 def environment(wheels, tmp_path_factory):
-    """The scripts of an environment that holds the two wheels and what they depend on, and nothing else."""
+    """The scripts of an environment that holds the wheels and what they depend on, and nothing else."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True)
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
@@ -62,18 +68,21 @@ def test_the_wheel_of_core_holds_its_modules_and_two_files(wheels):
     assert packed(wheels["flashdreams_core"]) == modules(CORE) | data
 
 
-def test_the_wheel_of_pocket_holds_its_weights_and_no_tests_and_stays_small(wheels):
-    wheel = wheels["flashdreams_pocket"]
-    weights = {f"flashdreams_pocket/weights/{file.name}" for file in (shipped.WEIGHTS, shipped.STARTS)}
-    assert packed(wheel) == modules(POCKET) | weights
-    assert wheel.stat().st_size <= LARGEST
+@pytest.mark.parametrize("name", PLUGINS)
+def test_the_wheel_of_a_plugin_holds_its_modules_and_data_and_no_tests(wheels, name):
+    assert packed(wheels[name]) == modules(PLUGINS[name]) | DATA[name]
+
+
+def test_the_wheel_of_pocket_stays_small(wheels):
+    assert wheels["flashdreams_pocket"].stat().st_size <= LARGEST
 
 
 def test_the_installed_commands_work(environment, tmp_path):
     listed = run(environment / "flashdreams", "list", cwd=tmp_path)
     assert "pocket-racer" in {line.split()[0] for line in listed.splitlines()}
     run(environment / "flashdreams", "run", "pocket-racer", "--total-blocks", "5", cwd=tmp_path)
-    assert [path.stat().st_size > 0 for path in tmp_path.glob("outputs/*.mp4")] == [True]
+    run(environment / "flashdreams", "run", "self-forcing-tiny", "--total-blocks", "2", cwd=tmp_path)
+    assert [path.stat().st_size > 0 for path in tmp_path.glob("outputs/*.mp4")] == [True, True]
 
 
 def test_the_installed_distributions_agree(environment):

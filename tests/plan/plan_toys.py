@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flashdreams.errors import InputError
+from flashdreams.errors import ControlError, InputError
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.config.placement import placement
 from flashdreams.infra.decoder.base import Decoder, DecoderConfig
@@ -50,6 +50,23 @@ SECRETIVE = derive_config(
     runner_name="secretive",
     pipeline=dict(diffusion_model=dict(transformer=dict(context_encoder=SecretiveEncoderConfig()))),
 )
+
+
+@dataclass(kw_only=True)
+class NeedyEncoderConfig(EncoderConfig):
+    """A control that must be given."""
+
+    _target: Any = field(default_factory=lambda: NeedyEncoder)
+
+
+class NeedyEncoder(Encoder):
+    def forward(self, input):
+        if input is None:
+            raise ControlError("No control was given.", "A number steers each chunk.", "Give 0.")
+        return torch.tensor([float(input)])
+
+
+NEEDY = derive_config(TOY, runner_name="needy", pipeline=dict(encoder=NeedyEncoderConfig()))
 
 
 @dataclass(kw_only=True)

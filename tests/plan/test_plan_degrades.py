@@ -25,6 +25,13 @@ def test_a_context_that_depends_on_values_is_told_and_the_rest_is_planned(plan_t
     assert "unknown" in text
 
 
+def test_a_control_that_must_be_given_is_told_and_chunks_are_planned_without(plan_toys):
+    plan, toy = (plan_of(config, cards=[CARDS["H100"]]) for config in (plan_toys.NEEDY, plan_toys.TOY))
+    assert [(each.part, each.reason) for each in plan.unplanned] == [("control", "No control was given.")]
+    assert plan.per_chunk().flops == toy.per_chunk().flops
+    assert plan.cards[0].period == pytest.approx(toy.cards[0].period, rel=1e-3)
+
+
 def test_weights_that_nobody_has_do_not_matter(plan_toys):
     plan = plan_of(plan_toys.PROMISED)
     assert plan.unplanned == []

@@ -160,7 +160,7 @@ def status(name):
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
 pipeline = config.pipeline.setup()
 rollout = pipeline.initialize_cache(prompts="a toy")
-for index in range(3):
+for index in range(2):
     held, most = status("VmRSS"), status("VmHWM")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # begin anew with the most that was resident
@@ -180,12 +180,19 @@ def numbers(program, dtype, **variables):
 
 
 @LINUX
-@pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
-def test_a_plan_says_what_a_model_of_mid_size_takes(dtype):
-    """28 million parameters. Measured: total off by 1 % (bfloat16: 6 %), activations by 0.2 % (2 %)."""
-    total, activations = numbers(PLAN, dtype)
+def test_activations_of_a_model_of_mid_size_are_what_it_takes():
+    """28 million parameters in float32, off by 0.2 % as measured."""
+    _, activations = numbers(PLAN, "float32")
+    # With an allocator that gives everything back at once, what is resident is what is alive.
+    _, grown = numbers(RUN, "float32", MALLOC_MMAP_THRESHOLD_="1048576", MALLOC_TRIM_THRESHOLD_="1048576")
+    assert abs(activations / grown - 1) < 0.1
+
+
+@LINUX
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_total_of_a_model_of_mid_size_is_what_it_takes(dtype):
+    """Off by 1 % in float32 and 6 % in bfloat16, as measured."""
+    total, _ = numbers(PLAN, dtype)
     most, _ = numbers(RUN, dtype)
     assert abs(total / most - 1) < 0.15
-    # With an allocator that gives everything back at once, what is resident is what is alive.
-    _, grown = numbers(RUN, dtype, MALLOC_MMAP_THRESHOLD_="262144", MALLOC_TRIM_THRESHOLD_="262144")
-    assert abs(activations / grown - 1) < 0.1

@@ -81,8 +81,8 @@ def on_card(plan: Plan, card: Card) -> OnCard:
 
 
 def _period(plan: Plan, card: Card, full: bool) -> float | None:
-    """Least seconds of a chunk, its passes one after another; None where one of them is not known."""
-    if any(each.part != "context" for each in plan.unplanned):
+    """Least seconds of a chunk, its passes one after another; None where one that matters is not known."""
+    if {each.part for each in plan.unplanned} & {"step", "decode", "finalize"}:
         return None
     works = [(each.times, each.full if full else each.first) for each in plan.passes]
     return sum(times * card.seconds(work.flops, work.moved, plan.size.dtype) for times, work in works)
