@@ -23,6 +23,8 @@ class Repo:
     """Files that the hub keeps as LFS, so that it tells their SHA-256."""
     denies: str = ""
     """X-Error-Code of every answer."""
+    store: str = ""
+    """Address of another host that requests of large files are sent on to, there named by their hash."""
 
 
 @dataclass
@@ -37,11 +39,13 @@ class Hub:
     breaks: list[int] = field(default_factory=list)
     """After how many bytes each of the next downloads breaks off."""
     sends: dict[str, str] = field(default_factory=dict)
-    """Addresses that requests of plain files are sent on to."""
+    """Addresses that requests of plain files, or of paths on the hub, are sent on to."""
     stall: int | None = None
     """After how many bytes downloads wait for ``go_on``."""
     stalled: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
+    tokens: list[tuple[str, str | None]] = field(default_factory=list)
+    """Host and Authorization of every download."""
     claims: dict[str, int] = field(default_factory=dict)
     """Sizes that are told of files, in place of their own."""
 
@@ -66,12 +70,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         path = self.path.partition("?")[0]
         self.hub.requests.append((self.command, path, self.headers.get("Range")))
-        if match := re.fullmatch(r"/api/models/([\w-]+/[\w.-]+)(?:/revision/([\w.-]+))?", path):
+        if self.command == "GET" and "/api/" not in path:
+            self.hub.tokens.append((self.headers["Host"], self.headers.get("Authorization")))
+        if (name := path.removeprefix("/plain/")) in self.hub.sends:
+            self.send_bytes(302, b"", {"Location": self.hub.sends[name]})
+        elif match := re.fullmatch(r"/api/models/([\w-]+/[\w.-]+)(?:/revision/([\w.-]+))?", path):
             self.with_repo(match[1], match[2], self.send_info)
         elif match := re.fullmatch(r"/([\w-]+/[\w.-]+)/resolve/([\w.-]+)/(.+)", path):
             self.with_repo(match[1], match[2], lambda repo: self.send_file(repo, match[3]))
-        elif (name := path.removeprefix("/plain/")) in self.hub.sends:
-            self.send_bytes(302, b"", {"Location": self.hub.sends[name]})
         elif name in self.hub.plain:
             self.send_content(self.hub.plain[name], {"ETag": f'"{sha256(self.hub.plain[name])[:16]}"'}, name)
         else:
@@ -106,7 +112,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         content = repo.files[name]
         etag = sha256(content) if name in repo.large else hashlib.sha1(content).hexdigest()
-        self.send_content(content, {"ETag": f'"{etag}"', "X-Repo-Commit": repo.commit}, name)
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": repo.commit}
+        if repo.store and name in repo.large:
+            linked = {"X-Linked-Etag": headers.pop("ETag"), "X-Linked-Size": str(len(content))}
+            self.send_bytes(302, b"", {**headers, **linked, "Location": f"{repo.store}/{etag}"})
+        else:
+            self.send_content(content, headers, name)
 
     def send_content(self, content, headers, name):
         begin, status = 0, 200
@@ -130,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         if content and self.hub.breaks and "/api/" not in self.path:
             content = content[: self.hub.breaks.pop(0)]
             self.close_connection = True
-        if self.hub.stall is not None:
+        if self.hub.stall is not None and "/api/" not in self.path:
             self.wfile.write(content[: self.hub.stall])
             self.hub.stalled.set()
             self.hub.go_on.wait(30)

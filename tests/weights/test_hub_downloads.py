@@ -95,12 +95,6 @@ class TestPinned:
             f"It should have {len(WEIGHTS)}.",
         )
 
-    def test_a_download_that_breaks_off_goes_on(self, hub, pinned, monkeypatch):
-        monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 100)
-        hub.breaks = [1000]
-        assert fetch(pinned).read_bytes() == WEIGHTS
-        assert "bytes=1000-" in {range for _, _, range in hub.requests}
-
 
 class TestTrustOnFirstUse:
     def test_what_is_not_known_is_recorded_said_and_enforced(self, hub, unknown, caplog):

@@ -141,7 +141,7 @@ def _downloaded(entry: LockEntry, file: LockedFile) -> Path:
     if entry.repo is not None:
         return hub_client.download(entry, file.path)
     target = url_target(entry, file.path)
-    url_client.download(entry.address(file), target)
+    url_client.download(url_client.Address(entry.address(file)), target)
     return target
 
 

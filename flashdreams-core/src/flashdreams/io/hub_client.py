@@ -1,17 +1,22 @@
 """The hub, through huggingface_hub: what a repository holds, what of it is here, and the rest fetched.
 
-Only what a lock entry names is asked for. Tokens, mirrors (``HF_ENDPOINT``), the folder of the files
-(``HF_HOME``) and progress bars are the library's own.
+Only what a lock entry names is asked for. The library (2.4) keeps nothing of a download that breaks off, so
+large files are fetched by :mod:`flashdreams.io.url_client` to where the library looks for them. Tokens,
+mirrors (``HF_ENDPOINT``), the folder of the files (``HF_HOME``) and progress bars are the library's own.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flashdreams.io.lock import LockEntry
+from flashdreams.io import url_client
+from flashdreams.io.lock import SAFE_ADDRESSES, LockEntry
 from flashdreams.io.source import PATIENCE, Remote, absent, broken_off, denied
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def folder() -> Path:
@@ -56,21 +61,53 @@ def look_up(entry: LockEntry) -> Remote:
 
 
 def download(entry: LockEntry, path: str) -> Path:
-    """Fetch a file of an entry, going on where an earlier try broke off.
+    """Fetch a file of an entry: a large one (LFS, Xet) from where an earlier try broke off.
 
     Raises:
         DownloadError: It cannot be fetched.
+        WeightsHashError: What came of a large file has another hash than the hub tells.
     """
     from huggingface_hub import hf_hub_download
 
+    blob = _blob_fetched(entry, path)
     with _explained(entry, f"{path} of {entry.source}"):
-        return Path(hf_hub_download(_repo(entry), path, revision=entry.revision))
+        file = Path(hf_hub_download(_repo(entry), path, revision=entry.revision))
+    if blob is not None and not file.is_symlink():
+        blob.unlink(missing_ok=True)  # on a disk without links the library has copied it
+    return file
+
+
+def part_of(entry: LockEntry, sha256: str) -> url_client.Part:
+    """What is here of a large file that is not whole yet. ``hf cache prune`` removes files of such names."""
+    return url_client.Part(_blob(entry, sha256).with_name(f"{sha256}.flashdreams.incomplete"), sha256)
 
 
 def forget(file: Path) -> None:
     """Remove a file that the library keeps, and what it is a link to, so that it is fetched again."""
     file.resolve().unlink(missing_ok=True)
     file.unlink(missing_ok=True)
+
+
+def _blob_fetched(entry: LockEntry, path: str) -> Path | None:
+    """Where the content of a large file is now; None for others, which the library itself fetches."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    url = hf_hub_url(_repo(entry), path, revision=entry.revision)
+    with _explained(entry, f"{path} of {entry.source}"):
+        etag = get_hf_file_metadata(url).etag or ""
+    if _SHA256.fullmatch(etag) is None or not url.startswith(SAFE_ADDRESSES):
+        return None
+    blob = _blob(entry, etag)
+    url_client.download(url_client.Address(url, build_hf_headers()), blob, part_of(entry, etag))
+    return blob
+
+
+def _blob(entry: LockEntry, sha256: str) -> Path:
+    """Where the library looks for a content before it fetches it."""
+    from huggingface_hub.file_download import repo_folder_name
+
+    return folder() / repo_folder_name(repo_id=_repo(entry), repo_type="model") / "blobs" / sha256
 
 
 def _repo(entry: LockEntry) -> str:

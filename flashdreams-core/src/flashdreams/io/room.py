@@ -10,7 +10,7 @@ from pathlib import Path
 from flashdreams.errors import DownloadError
 from flashdreams.io import hub_client, url_client
 from flashdreams.io.fetching import fetching
-from flashdreams.io.lock import LockedFile
+from flashdreams.io.lock import LockedFile, LockEntry
 from flashdreams.io.needs import Needs, url_folder, url_target
 
 
@@ -51,8 +51,13 @@ def place_of(need: Needs) -> tuple[Path, str]:
 
 def _rest(need: Needs, file: LockedFile) -> int:
     """Bytes of a file that are still to come: a download that broke off goes on where it stopped."""
-    begun = 0 if need.entry.repo is not None else url_client.part_of(url_target(need.entry, file.path)).size()
-    return max(0, (file.bytes or 0) - begun)
+    return max(0, (file.bytes or 0) - _begun(need.entry, file))
+
+
+def _begun(entry: LockEntry, file: LockedFile) -> int:
+    if entry.repo is None:
+        return url_client.part_of(url_target(entry, file.path)).size()
+    return 0 if file.sha256 is None else hub_client.part_of(entry, file.sha256).size()
 
 
 def check_room(needs: Iterable[Needs]) -> None:

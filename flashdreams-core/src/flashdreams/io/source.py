@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 
-from flashdreams.errors import DownloadError
+from flashdreams.errors import DownloadError, WeightsHashError
 from flashdreams.io.fetching import fetching
 
 PATIENCE = 10.0
@@ -60,6 +60,17 @@ def denied(what: str, page: str) -> DownloadError:
         "The hub gives it to accounts that have accepted its terms.",
         f"Accept them at {page}, log in with `hf auth login`, then: {_command()}",
     )
+
+
+def altered(what: str, expected: str, actual: str) -> WeightsHashError:
+    """The error where what came is not what its source told: the source, the way or the disk altered it."""
+    error = WeightsHashError(
+        f"{what} came with the SHA-256 {actual[:12]}...",
+        f"Its source tells that it is {expected[:12]}...",
+        f"It was deleted again; try: {_command()}",
+    )
+    error.expected, error.actual = expected, actual
+    return error
 
 
 def _command() -> str:
