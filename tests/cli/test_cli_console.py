@@ -78,6 +78,11 @@ def test_values_are_no_flags(token):
     assert not looks_like_flag(token)
 
 
+def test_a_short_option_may_be_repeated_in_one_word():
+    taken, rest = take_options(["-vv", "slug", "-vvv", "-x"], [VERBOSE])
+    assert (len(taken[VERBOSE.name]), rest) == (5, ["slug", "-x"])
+
+
 def test_options_are_taken_wherever_they_stand():
     taken, rest = take_options(
         ["a", "-v", "--x", "1", "--config", "f", "--verbose", "--config=g"], [CONFIG, VERBOSE]

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,16 @@ def toys(monkeypatch):
 
     yield runner_toys
     installed_registry.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def signals_of_a_terminal():
+    """Signals at their defaults, which a parent such as nohup may have switched off."""
+    usual = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL, "SIGHUP": signal.SIG_DFL}
+    before = {name: signal.signal(getattr(signal, name), handler) for name, handler in usual.items()}
+    yield
+    for name, handler in before.items():
+        signal.signal(getattr(signal, name), handler)
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ REFUSED = {
     "a prompt file that is not there": (("--prompt", "@none.txt"), "The prompt '@none.txt' cannot be read"),
     "a prompt file of bytes": (("--prompt", "@a.png"), "no UTF-8 text"),
     "a size of no whole latents": (("--height", "100"), "100"),
-    "a size of no whole patches": (("--height", "120", "--width", "200"), "--height 128 --width 208"),
+    "a size of no whole patches": (("--height", "120", "--width", "200"), "both are multiples of 16"),
     "a second chunk of a whole clip": (("--total-blocks", "2"), "9 latent frames at once"),
     "new prompts that nobody takes": (
         ("--prompt-switches", "1:rain", "--total-blocks", "2", *CAUSAL, "--pipeline.encoder", "None"),

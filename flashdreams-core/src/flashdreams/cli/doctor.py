@@ -9,7 +9,7 @@ from typing import Any
 from flashdreams.cli.console import columns
 from flashdreams.cli.options import JSON, read_arguments, stdout_kept
 
-SUMMARY = "Look at this machine: versions, devices, disk, and which slugs can run here."
+SUMMARY = "Look at this machine: versions, devices, disk, and which slugs have what they need."
 
 
 def main(argv: list[str]) -> int:
@@ -35,7 +35,7 @@ def _text(found: dict[str, Any]) -> str:
 def _line(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
-    return "runs here" if value["runs"] else f"cannot run here: {'; '.join(value['reasons'])}"
+    return "nothing is missing" if value["runs"] else f"cannot run here: {'; '.join(value['reasons'])}"
 
 
 def _ask(probe: Callable[[], dict[str, Any]]) -> dict[str, Any]:

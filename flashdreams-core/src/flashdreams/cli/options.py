@@ -62,7 +62,7 @@ def take_options(argv: Sequence[str], options: Sequence[Option]) -> tuple[dict[s
     by_name = {name: option for option in options for name in (option.name, option.short) if name}
     taken: dict[str, list[str]] = {}
     rest: list[str] = []
-    line = list(argv)
+    line = [word for token in argv for word in _letters(token, by_name)]
     while line:
         token = line.pop(0)
         name, equals, value = token.partition("=")
@@ -80,6 +80,14 @@ def take_options(argv: Sequence[str], options: Sequence[Option]) -> tuple[dict[s
         else:
             taken.setdefault(option.name, []).append("")
     return taken, rest
+
+
+def _letters(token: str, by_name: dict[str, Option]) -> list[str]:
+    """``-vv`` as ``-v -v``, where that is an option without a value; every other token as it is."""
+    letters = token[1:]
+    repeated = len(letters) > 1 and not token.startswith("--") and len(set(letters)) == 1
+    option = by_name.get(token[:2]) if repeated else None
+    return [token[:2]] * len(letters) if option is not None and not option.metavar else [token]
 
 
 def read_arguments(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ def main(argv: Sequence[str]) -> int:
     from flashdreams.plan import plan_of
 
     names, batch = request.options.get(_CARD.name, []), request.options.get(_BATCH.name, [])
+    if sys.stderr.isatty():
+        print(f"Running {request.slug} on shapes; a large model takes some seconds.", file=sys.stderr)
     with stdout_kept():
         cards = _cards(names, request.config)
         plan = plan_of(request.config, batch_size=_count(batch[-1]) if batch else None, cards=cards)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,13 +40,20 @@ def main(argv: Sequence[str]) -> int:
         _check(request.config, forced)
         print(request.config)
         return 0
-    with fetching_for(request.slug), offline(OFFLINE.name in request.options):
+    with fetching_for(_for_download(argv, request.slug)), offline(OFFLINE.name in request.options):
         if is_offline():
             check_here(references_of(request.config))
         runner = request.config.setup()
         runner.checks_memory = not forced
         runner.run()
     return 0
+
+
+def _for_download(argv: Sequence[str], slug: str) -> str:
+    """The slug and what the line changes of it, as ``flashdreams download`` takes them."""
+    own = {name for option in COMMAND.options for name in (option.name, option.short)}
+    words = [word for word in argv if word not in own and not re.fullmatch("-v+", word)]
+    return shlex.join(words) if slug in words else slug
 
 
 def _check(config: RunnerConfig, forced: bool) -> None:

@@ -16,7 +16,7 @@ def check_window(window: int, sink: int, chunk: int) -> None:
     if whole and 0 <= sink <= window - chunk:
         return
     step = max(chunk, 1)
-    room = max(2, -(-window // step)) * step
+    room = max(1, -(-window // step)) * step
     raise FieldValueError(
         f"window is {window} and sink {sink}, in chunks of {chunk} latent frames.",
         "Window and sink hold whole chunks, and the window has room for sink and current chunk.",

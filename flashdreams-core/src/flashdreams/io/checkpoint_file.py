@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -65,10 +67,11 @@ def _load(path: Path, **how: Any) -> Any:
     import torch
 
     try:
-        return torch.load(path, weights_only=True, **how)
+        with warnings.catch_warnings(action="ignore"):  # torch's own advice is to load it all the same
+            return torch.load(path, weights_only=True, **how)
     except pickle.UnpicklingError as error:
         raise WeightsFileError(
-            f"{path} holds more than tensors, and is not loaded: {_first_line(error)}",
+            f"{path} holds more than tensors, and is not loaded{_asked_for(error)}.",
             "A checkpoint that holds tensors alone; anything else in it can run code when it is loaded.",
             "Ask for it as .safetensors, or save its tensors so with safetensors.torch.save_file().",
         ) from error
@@ -121,6 +124,12 @@ def _flat(tree: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
             yield f"{prefix}{name}", value
         else:
             yield from _flat(value, f"{prefix}{name}.")
+
+
+def _asked_for(error: Exception) -> str:
+    """What a refused checkpoint wanted to call, where torch names it."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f": it asks for {found[1]}" if found else ""
 
 
 def _first_line(error: Exception) -> str:

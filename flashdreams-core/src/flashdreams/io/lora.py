@@ -142,9 +142,10 @@ def _add(parameter: Tensor, difference: Tensor, factor: float) -> None:
 def _no_module(module: nn.Module, path: Path, lost: Sequence[str], weights: Sequence[str]) -> LoraError:
     owners = [name.removesuffix(".weight") for name in weights]
     shown = lost[:LISTED]
+    count = f"{len(lost)} module{'s' * (len(lost) > 1)}"
     pairs = [f"{match} ({name})" for name in shown if (match := nearest(_inner(name), owners))]
     return LoraError(
-        f"{path} changes {len(lost)} modules that {type(module).__name__} lacks: {', '.join(shown)}"
+        f"{path} changes {count} that {type(module).__name__} lacks: {', '.join(shown)}"
         f"{', ...' if len(lost) > LISTED else ''}.",
         f"Nearest here: {', '.join(pairs)}." if pairs else f"Here are: {', '.join(owners[:LISTED])}, ...",
         "Use the slug or the config that the LoRA is for.",

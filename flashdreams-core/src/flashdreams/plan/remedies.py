@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ MOST = 3
 """Ways that are named at most."""
 _TILES = (512, 384, 256)
 """Sides of tiles in pixels that are tried; smaller ones make decoding slow, and planning it too."""
+_MOST_TILES = 9
+"""Tiles of a frame up to which a side is tried: every tile is planned by itself."""
 _SHARES = (7, 6, 5, 4, 3)
 """Eighths of height and width that are tried; a model makes little of frames that are smaller still."""
 
@@ -136,10 +139,11 @@ def _dtype(config: RunnerConfig) -> Iterator[Setting]:
 def _tile(config: RunnerConfig) -> Iterator[Setting]:
     decoder = config.pipeline.decoder
     tile = getattr(decoder, "tile", None)
-    largest = max(config.effective_pipeline.height, config.effective_pipeline.width)
+    height, width = config.effective_pipeline.height, config.effective_pipeline.width
     if isinstance(tile, int):
         for side in _TILES:
-            if side < (tile or largest):
+            count = math.ceil(height / side) * math.ceil(width / side)
+            if side < (tile or max(height, width)) and count <= _MOST_TILES:
                 yield Setting(f"--pipeline.decoder.tile {side}", dict(pipeline=dict(decoder=dict(tile=side))))
 
 

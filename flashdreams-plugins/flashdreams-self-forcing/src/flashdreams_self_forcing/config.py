@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from flashdreams_taehv.config import TAEHVDecoderConfig
-
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.diffusion.scheduler.config import FlowMatchSchedulerConfig
+from flashdreams_taehv.config import TAEHVDecoderConfig
 from flashdreams_wan.config import TINY_DECODER, TINY_SIZE, TINY_TRANSFORMER, text_encoder, wan_pipeline
 from flashdreams_wan.context.config import WanContextEncoderConfig
 from flashdreams_wan.dit.config import WanTransformerConfig

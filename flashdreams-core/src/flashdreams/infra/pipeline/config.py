@@ -51,11 +51,13 @@ class StreamInferencePipelineConfig(InstantiateConfig):
         Raises:
             FieldValueError: Height or width is no multiple of the decoder's spatial compression.
         """
-        step = self.decoder.spatial_compression if self.decoder else 1
+        latent = self.decoder.spatial_compression if self.decoder else 1
+        step = latent * self.diffusion_model.transformer.spatial_patch
         if height < step or width < step or height % step or width % step:
+            tokens = f", and a token is {step // latent} latents wide" if step > latent else ""
             good = tuple(max(step, round(size / step) * step) for size in (height, width))
             raise FieldValueError(
                 f"The size is {height}x{width} pixels (height x width).",
-                f"The decoder makes {step} pixels of each latent, so both are multiples of {step}.",
+                f"The decoder makes {latent} pixels of each latent{tokens}, so both are multiples of {step}.",
                 f"Take {good[0]}x{good[1]}, for instance.",
             )

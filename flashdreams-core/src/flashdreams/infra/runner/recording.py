@@ -166,6 +166,12 @@ class Recording:
         }
 
     def _broken_off(self, error: OSError) -> OutputBrokenOffError:
+        if isinstance(error, FileExistsError):
+            return OutputBrokenOffError(
+                f"{self.output} has just been made by somebody else, such as a run beside this one.",
+                "An output is never replaced unasked, and this run has written nothing.",
+                "Run it again: it takes the next free name. Or name one with --output.",
+            )
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return OutputBrokenOffError(
             f"{self.output} could not be written to its end: {error.strerror or error}.",

@@ -80,6 +80,11 @@ class WanTransformerConfig(TransformerConfig):
             )
 
     @property
+    def spatial_patch(self) -> int:
+        """Latents of one token, in height and in width."""
+        return 2
+
+    @property
     def head_width(self) -> int:
         """Channels of one head."""
         return self.width // self.heads

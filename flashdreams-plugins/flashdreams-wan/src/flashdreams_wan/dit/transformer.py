@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flashdreams.core.kv_cache import KVCache
-from flashdreams.errors import ControlError, FieldValueError, InputError, OutOfOrderError
+from flashdreams.errors import ControlError, InputError, OutOfOrderError
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
 from flashdreams.io.build import build_module
 from flashdreams_wan.dit.attend import OverCache, WithinChunk, rotations
@@ -18,7 +18,7 @@ from flashdreams_wan.dit.cache import WanCache, allocate_cache, write
 from flashdreams_wan.dit.config import WanTransformerConfig
 from flashdreams_wan.dit.context import checked_context
 from flashdreams_wan.dit.layouts import LAYOUTS
-from flashdreams_wan.dit.network import PATCH, WanDiT
+from flashdreams_wan.dit.network import WanDiT
 from flashdreams_wan.dit.precision import exact
 from flashdreams_wan.dit.prompt_switch import chunks_in_sight, read_switch
 from flashdreams_wan.dit.random_weights import initialise
@@ -39,23 +39,6 @@ class WanTransformer(Transformer):
             initialise=partial(initialise, seed=config.weights_seed),
             lora=config.lora,
         )
-
-    def latent_shape(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Shape ``(C, T, H, W)`` of one chunk of latents, from its height and width in latents.
-
-        Raises:
-            FieldValueError: They hold no whole patches.
-        """
-        down, across = PATCH[1:]
-        if height % down or width % across:
-            good = (-(-height // down) * down, -(-width // across) * across)
-            raise FieldValueError(
-                f"The latents are {height} x {width} (height x width).",
-                f"The transformer reads {down} x {across} of them as one token. With the 8 pixels that Wan's "
-                "VAE makes of a latent, height and width in pixels are multiples of 16.",
-                f"Take {good[0]} x {good[1]} latents, {8 * good[0]} x {8 * good[1]} pixels, for instance.",
-            )
-        return super().latent_shape(height, width)
 
     def allocate_cache(self, batch_size: int, latent_shape: tuple[int, int, int, int]) -> WanCache:
         """Memory for one rollout: the past, what the blocks read in prompt and image, clean latents."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from flashdreams.errors import FieldValueError, InputError, OutOfOrderError
+from flashdreams.errors import InputError, OutOfOrderError
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.io.lora_file import open_lora, split_scale
 from flashdreams_wan.runner.config import WanRunnerConfig
 
 
 def check_run(config: WanRunnerConfig) -> None:
-    """Refuse sizes, chunks, new prompts and LoRA files that would break the run off on its way.
+    """Refuse chunks, new prompts and LoRA files that would break the run off on its way.
 
     Raises:
         FlashDreamsError: Something that the user can put right. Nothing is built.
     """
     pipeline = config.effective_pipeline
-    _check_size(pipeline)
     _check_chunks(pipeline, config.total_blocks)
     if config.prompt_switches and pipeline.encoder is None:
         raise InputError(
@@ -37,23 +36,6 @@ def _check_negative_prompt(pipeline: StreamInferencePipelineConfig, given: str |
             f"guidance_scale is {getattr(transformer, 'guidance_scale', None)}, without a negative prompt.",
             "Guidance leads away from a negative prompt, which may be empty.",
             'Give --negative-prompt "", for instance, or leave guidance_scale at 1.',
-        )
-
-
-def _check_size(pipeline: StreamInferencePipelineConfig) -> None:
-    """Height and width hold whole patches of latents."""
-    from flashdreams_wan.dit.network import PATCH
-
-    if pipeline.decoder is None:
-        return
-    size = (pipeline.height, pipeline.width)
-    steps = [pipeline.decoder.spatial_compression * patch for patch in PATCH[1:]]
-    whole = [-(-length // step) * step for length, step in zip(size, steps, strict=True)]
-    if list(size) != whole:
-        raise FieldValueError(
-            f"The size is {size[0]}x{size[1]} pixels (height x width).",
-            f"The transformer's tokens are {steps[0]}x{steps[1]} pixels: height and width are multiples.",
-            f"Take --height {whole[0]} --width {whole[1]}, for instance.",
         )
 
 

@@ -16,6 +16,9 @@ from flashdreams_wan.text.tokenizer import Tokenizer, Tokens, clean
 from flashdreams_wan.text.umt5 import load_umt5
 from flashdreams_wan.transient import Transient, TransientModule, anchor
 
+SHOWN = 60
+"""Characters of a cut that a warning quotes."""
+
 log = logging.getLogger(__name__)
 
 
@@ -104,9 +107,10 @@ class WanTextEncoder(Encoder):
         for embedding in embeddings:
             if embedding.cut:
                 log.warning(
-                    "A prompt has more than %d tokens. Its end was cut: %r.",
+                    "A prompt has more than %d tokens. Its last %d characters were cut, from here on: %r.",
                     self.config.tokens,
-                    embedding.cut,
+                    len(embedding.cut),
+                    embedding.cut[:SHOWN],
                 )
 
 

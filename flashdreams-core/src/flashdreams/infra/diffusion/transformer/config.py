@@ -36,6 +36,11 @@ class TransformerConfig(InstantiateConfig):
     use_cuda_graph: Literal["auto", True, False] = "auto"
     """Replay the forward pass from a CUDA graph; this version always runs eagerly, and refuses True."""
 
+    @property
+    def spatial_patch(self) -> int:
+        """Latents of one token, in height and in width; a video's size is a multiple of it."""
+        return 1
+
     def __post_init__(self) -> None:
         self._check_positive("latent_channels", "chunk", "window")
         check_window(self.window, self.sink, self.chunk)
