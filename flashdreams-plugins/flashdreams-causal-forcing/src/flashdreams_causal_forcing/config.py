@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from flashdreams.infra.config import derive_config
-from flashdreams.infra.diffusion.scheduler.config import FlowMatchSchedulerConfig
-from flashdreams_wan.config import text_encoder, vae_encoder, wan_pipeline
-from flashdreams_wan.context.config import WanContextEncoderConfig
-from flashdreams_wan.dit.config import WanTransformerConfig
-from flashdreams_wan.runner.config import WanRunnerConfig
+from flashdreams_wan.config import distilled, vae_encoder
 
-CAUSAL_FORCING_CHUNKWISE = WanRunnerConfig(
-    runner_name="causal-forcing-wan2.1-t2v-1.3b-chunkwise",
-    description="Causal-Forcing: video from a prompt in 4 steps, 3 latent frames a chunk.",
-    pipeline=wan_pipeline(
-        "causal-forcing-wan2.1-t2v-1.3b-chunkwise",
-        WanTransformerConfig(
-            weights="flashdreams_causal_forcing:chunkwise",
-            chunk=3,
-            window=21,
-            context_encoder=WanContextEncoderConfig(text=text_encoder()),
-        ),
-        FlowMatchSchedulerConfig(denoising_timesteps=[1000.0, 750.0, 500.0, 250.0], shift=5.0),
-    ),
+CAUSAL_FORCING_CHUNKWISE = distilled(
+    "causal-forcing-wan2.1-t2v-1.3b-chunkwise",
+    "Causal-Forcing: video from a prompt in 4 steps, 3 latent frames a chunk.",
+    "flashdreams_causal_forcing:chunkwise",
 )
 
 CAUSAL_FORCING_FRAMEWISE = derive_config(

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from flashdreams.infra.config import derive_config
-from flashdreams.infra.diffusion.scheduler.config import FlowMatchSchedulerConfig
-from flashdreams_taehv.config import TAEHVDecoderConfig
-from flashdreams_wan.config import TINY_DECODER, TINY_SIZE, TINY_TRANSFORMER, text_encoder, wan_pipeline
-from flashdreams_wan.context.config import WanContextEncoderConfig
-from flashdreams_wan.dit.config import WanTransformerConfig
-from flashdreams_wan.runner.config import WanRunnerConfig
+from flashdreams_taehv.config import taew2_1
+from flashdreams_wan.config import TINY_DECODER, TINY_SIZE, TINY_TRANSFORMER, distilled
 
-SELF_FORCING = WanRunnerConfig(
-    runner_name="self-forcing-wan2.1-t2v-1.3b",
-    description="Self-Forcing: video from a prompt in 4 steps a chunk, streamed, with the full VAE.",
-    pipeline=wan_pipeline(
-        "self-forcing-wan2.1-t2v-1.3b",
-        WanTransformerConfig(
-            weights="flashdreams_self_forcing:self-forcing-dmd",
-            chunk=3,
-            window=21,
-            context_encoder=WanContextEncoderConfig(text=text_encoder()),
-        ),
-        FlowMatchSchedulerConfig(denoising_timesteps=[1000.0, 750.0, 500.0, 250.0], shift=5.0),
-    ),
+SELF_FORCING = distilled(
+    "self-forcing-wan2.1-t2v-1.3b",
+    "Self-Forcing: video from a prompt in 4 steps a chunk, streamed, with the full VAE.",
+    "flashdreams_self_forcing:self-forcing-dmd",
 )
-"""Chunks of 3 latent frames in a window of 21, the timesteps warped to 1000, 937.5, 833.3 and 625."""
 
 SELF_FORCING_TAEHV = derive_config(
     SELF_FORCING,
@@ -32,7 +18,7 @@ SELF_FORCING_TAEHV = derive_config(
     description="Self-Forcing with the tiny decoder TAEHV: a little less sharp, much faster.",
     pipeline=dict(
         name="self-forcing-wan2.1-t2v-1.3b-taehv",
-        decoder=TAEHVDecoderConfig(weights="flashdreams_taehv:taew2_1"),
+        decoder=taew2_1(),
     ),
 )
 

@@ -6,7 +6,11 @@ from typing import Any
 
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.diffusion.model.config import DiffusionModelConfig
-from flashdreams.infra.diffusion.scheduler.config import SchedulerConfig, UniPCSchedulerConfig
+from flashdreams.infra.diffusion.scheduler.config import (
+    FlowMatchSchedulerConfig,
+    SchedulerConfig,
+    UniPCSchedulerConfig,
+)
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams_wan.context.config import PromptSwitchEncoderConfig, WanContextEncoderConfig
 from flashdreams_wan.dit.config import WanTransformerConfig
@@ -53,6 +57,24 @@ def wan_pipeline(
     }
     model = DiffusionModelConfig(transformer=transformer, scheduler=scheduler)
     return StreamInferencePipelineConfig(name=name, diffusion_model=model, **given)
+
+
+def distilled(slug: str, what: str, weights: str) -> WanRunnerConfig:
+    """A causal model of 1.3 billion parameters and four steps, in chunks of 3 latent frames.
+
+    As Self-Forcing publishes its configs: a window of 21 latent frames, the timesteps 1000, 750, 500 and 250
+    warped with a shift of 5 to 1000, 937.5, 833.3 and 625.
+    """
+    transformer = WanTransformerConfig(
+        weights=weights,
+        chunk=3,
+        window=CLIP_LATENT_FRAMES,
+        context_encoder=WanContextEncoderConfig(text=text_encoder()),
+    )
+    scheduler = FlowMatchSchedulerConfig(denoising_timesteps=[1000.0, 750.0, 500.0, 250.0], shift=5.0)
+    return WanRunnerConfig(
+        runner_name=slug, description=what, pipeline=wan_pipeline(slug, transformer, scheduler)
+    )
 
 
 def _bidirectional(
