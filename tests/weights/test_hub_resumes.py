@@ -21,6 +21,8 @@ from flashdreams.io.room import rooms
 from flashdreams.io.url_client import PIECE
 
 COMMIT = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00"
+HEEDS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A parent such as nohup may have switched it off."""
 WEIGHTS = bytes(range(256)) * 400
 
 

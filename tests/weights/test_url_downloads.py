@@ -17,6 +17,8 @@ from flashdreams.io.room import rooms
 from flashdreams.io.url_client import PIECE
 from flashdreams.io.user_lock import user_lock
 
+HEEDS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A parent such as nohup may have switched it off."""
 CONTENT = bytes(range(256)) * 4000
 
 
