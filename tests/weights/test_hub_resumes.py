@@ -185,7 +185,7 @@ def test_ctrl_c_keeps_what_came(hub, repo, package, tmp_path):
     folders = {"PYTHONPATH": str(tmp_path / "site"), "HF_HUB_CACHE": str(folder()), "HF_ENDPOINT": hub.url}
     hub.stall = 2 * PIECE
     with subprocess.Popen(
-        [sys.executable, "-c", f"from flashdreams.io.hub import fetch; fetch({reference!r})"],
+        [sys.executable, "-c", f"{HEEDS_CTRL_C}; from flashdreams.io.hub import fetch; fetch({reference!r})"],
         env={**os.environ, **folders},
         stderr=subprocess.PIPE,
     ) as process:

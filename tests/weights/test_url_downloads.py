@@ -196,7 +196,7 @@ def test_ctrl_c_keeps_what_came(hub, package, tmp_path):
     """In a process of its own: its source is slow, and the user gives up."""
     hub.plain["large.pth"] = large = CONTENT * 3
     reference = package({"w": {"url": f"{hub.url}/plain", "files": {"large.pth": {}}}}) + ":w"
-    code = f"from flashdreams.io.hub import fetch; fetch({reference!r})"
+    code = f"{HEEDS_CTRL_C}; from flashdreams.io.hub import fetch; fetch({reference!r})"
     hub.stall = 2 * PIECE
     with subprocess.Popen(
         [sys.executable, "-c", code],
