@@ -297,3 +297,18 @@ def test_progress_off_is_silent(toys, tmp_path, capfd, caplog):
         run(toys.PLAIN, output=tmp_path / "v.mp4", total_blocks=2)
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
+
+
+def test_an_output_that_another_run_takes_meanwhile_is_left_to_it(toys, tmp_path):
+    class Outrun(type(toys.TOY.setup())):
+        def _recording(self, *arguments):
+            recording = super()._recording(*arguments)
+            recording._open = lambda array: [taken.touch(exist_ok=False) for _ in range(2)]
+            return recording
+
+    taken = tmp_path / "v.mp4"
+    with pytest.raises(OutputError) as caught:
+        Outrun(derive_config(toys.TOY, output=taken, progress="off")).run()
+    assert caught.value.what == f"{taken} exists already."
+    assert caught.value.exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["v.mp4"]

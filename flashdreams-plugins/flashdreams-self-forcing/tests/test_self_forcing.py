@@ -97,3 +97,23 @@ def test_a_rollout_without_end_stays_in_its_range():
         spread = [chunk.std().item() for chunk in pipeline.stream(rollout, [None] * 40)]
     assert np.isfinite(spread).all()
     assert max(spread[20:]) < 2 * max(spread[:5])
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_prompts_are_embedded_ahead_only_where_they_are_remembered(remembered, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLASHDREAMS_CACHE", str(tmp_path / "cache"))
+    config = derive_config(
+        SELF_FORCING_TINY,
+        height=32,
+        width=48,
+        device="cpu",
+        prompt_switches=["1:a whale"],
+        pipeline=dict(
+            diffusion_model=dict(
+                transformer=dict(context_encoder=dict(text=dict(cache_embeddings=remembered)))
+            )
+        ),
+    )
+    with config.setup().begin_rollout():
+        cached = list((tmp_path / "cache" / "embeddings").rglob("*.safetensors"))
+    assert len(cached) == (2 if remembered else 0)

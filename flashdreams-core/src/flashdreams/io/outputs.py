@@ -61,11 +61,16 @@ def check_free(path: Path, *, overwrite: bool = False) -> None:
         OutputError: Something is there already.
     """
     if not overwrite and is_taken(path):
-        raise OutputError(
-            f"{path} exists already.",
-            "An output is never replaced unasked.",
-            "Choose another name with --output, or set --overwrite.",
-        )
+        raise exists_already(path)
+
+
+def exists_already(path: Path) -> OutputError:
+    """The error of an output whose name is taken."""
+    return OutputError(
+        f"{path} exists already.",
+        "An output is never replaced unasked.",
+        "Choose another name with --output, or set --overwrite.",
+    )
 
 
 def write_text(path: Path, text: str) -> None:

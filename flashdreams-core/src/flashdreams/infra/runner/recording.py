@@ -16,7 +16,7 @@ from flashdreams.infra.runner.interrupts import Interrupts, Stopped
 from flashdreams.infra.runner.progress import Progress
 from flashdreams.infra.runner.run_record import write_record
 from flashdreams.io.latents import LatentsWriter
-from flashdreams.io.outputs import holds_latents, record_path
+from flashdreams.io.outputs import exists_already, holds_latents, record_path
 from flashdreams.io.video import open_video
 from flashdreams.io.writer import Array, Writer
 
@@ -68,6 +68,7 @@ class Recording:
         """Append a chunk of ``pixel_frames``: as frames, uint8 ``[T, H, W, 3]``, or latents.
 
         Raises:
+            OutputError: Another run has taken the name of the output meanwhile.
             OutputBrokenOffError: The disk is full, or failed.
         """
         self.progress.chunk_made(pixel_frames)
@@ -78,6 +79,8 @@ class Recording:
                     begun = {"output": self.output.name, "finished": False}
                     write_record(self.record_path, self._record, begun)
                 self._writer.write(array)
+            except FileExistsError as error:  # another run took the name after it was checked
+                raise exists_already(self.output) from error
             except OSError as error:
                 raise self._broken_off(error) from error
 
@@ -166,12 +169,6 @@ class Recording:
         }
 
     def _broken_off(self, error: OSError) -> OutputBrokenOffError:
-        if isinstance(error, FileExistsError):
-            return OutputBrokenOffError(
-                f"{self.output} has just been made by somebody else, such as a run beside this one.",
-                "An output is never replaced unasked, and this run has written nothing.",
-                "Run it again: it takes the next free name. Or name one with --output.",
-            )
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         return OutputBrokenOffError(
             f"{self.output} could not be written to its end: {error.strerror or error}.",

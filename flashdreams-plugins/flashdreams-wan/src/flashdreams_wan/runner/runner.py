@@ -42,9 +42,10 @@ class WanRunner(Runner):
         return {"prompt": self._switches[index]} if index in self._switches else None
 
     def begin_rollout(self) -> Rollout:
-        """Begin, with every prompt that will take over embedded already: encoders are loaded once."""
-        if self._switches:
-            encoder: Any = self.pipeline.diffusion_model.transformer.context_encoder
+        """Begin, with every prompt that will take over remembered on disk: encoders are loaded once."""
+        encoder: Any = self.pipeline.diffusion_model.transformer.context_encoder
+        text = getattr(encoder.config, "text", None)
+        if self._switches and getattr(text, "cache_embeddings", False):
             encoder.encode_prompts([read_prompt(self.config.prompt), *self._switches.values()])
         return super().begin_rollout()
 
