@@ -16,11 +16,15 @@ The slow twin is :class:`flashdreams.core.kv_cache_naive.NaiveKVCache`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from flashdreams.core.attention import takes_lengths
+from flashdreams.core.compact import CacheDtype
+from flashdreams.core.layer_cache import LayerCache
 from flashdreams.core.window import check_rope_positions, check_window
 from flashdreams.errors import OutOfOrderError, SnapshotError
 
@@ -53,9 +57,14 @@ class KVCache:
     """
 
     keys: Tensor
-    """``[layers, B, window * frame_tokens, heads, head_dim]``, never moved."""
+    """``[layers, B, window * frame_tokens, heads, head_dim]``, never moved; bytes where it is compact."""
     values: Tensor
     """Like ``keys``."""
+    key_scales: Tensor | None
+    """What each key is multiplied by where the cache is compact, ``[layers, B, window * frame_tokens, heads,
+    1]``."""
+    value_scales: Tensor | None
+    """Like ``key_scales``."""
     write_index: Tensor
     """Where the current chunk goes: int64 ``[chunk * frame_tokens]`` on the device."""
     query_positions: Tensor
@@ -69,6 +78,8 @@ class KVCache:
     """Tokens that attention may see, the current chunk included; at most ``window / chunk`` values."""
     index: int
     """The current chunk; -1 before the first."""
+    layers: tuple[LayerCache, ...]
+    """The same memory, layer by layer."""
 
     def __init__(
         self,
@@ -84,6 +95,7 @@ class KVCache:
         dtype: torch.dtype,
         device: torch.device | str,
         rope_positions: RopePositions = "absolute",
+        cache_dtype: CacheDtype = "model",
     ) -> None:
         check_window(window, sink, chunk)
         check_rope_positions(rope_positions)
@@ -91,8 +103,13 @@ class KVCache:
         self.rope_positions = rope_positions
         shape = (layers, batch_size, window * frame_tokens, heads, head_dim)
         # Zeros, since a kernel that masks by length still multiplies what lies beyond it.
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        compact = cache_dtype != "model"
+        zeros = partial(torch.zeros, shape, dtype=torch.uint8 if compact else dtype, device=device)
+        self.keys, self.values = zeros(), zeros()
+        scales = partial(torch.zeros, (*shape[:-1], 1), dtype=dtype, device=device)
+        self.key_scales = scales() if compact else None
+        self.value_scales = scales() if compact else None
+        self.dtype = dtype
         self._tokens = torch.arange(chunk * frame_tokens, device=device)
         self._frames = torch.arange(window, device=device)
         self.write_index = self._tokens.clone()
@@ -101,6 +118,8 @@ class KVCache:
         self.lengths = torch.zeros(batch_size, dtype=torch.int32, device=device)
         self.filled = 0
         self.index = -1
+        parts = zip(*(memory.unbind(0) for memory in self._memories), strict=True)
+        self.layers = tuple(LayerCache(self, *part) for part in parts)
 
     def begin_chunk(self, index: int) -> None:
         """Point the cache at chunk ``index``. May be repeated; it forgets and writes nothing itself.
@@ -139,15 +158,16 @@ class KVCache:
         Returns:
             Keys and values, ``[B, filled, heads, head_dim]``: views of the cache.
         """
-        keys, values = self.keys.select(0, layer), self.values.select(0, layer)
-        keys.index_copy_(1, self.write_index, k)
-        values.index_copy_(1, self.write_index, v)
-        return keys.narrow(1, 0, self.filled), values.narrow(1, 0, self.filled)
+        return self.layers[layer].update(k, v)
+
+    def takes_lengths(self, backend: str) -> bool:
+        """Whether an attention backend reads on the device how much of this cache is filled."""
+        return takes_lengths(self.keys.device, self.dtype, backend, self.keys.shape[-1])
 
     def snapshot(self) -> dict[str, Any]:
-        """A host copy of what attention may see: index, keys and values."""
-        keys, values = (t[:, :, : self.filled].to("cpu", copy=True) for t in (self.keys, self.values))
-        return {"index": self.index, "layout": self._layout, "keys": keys, "values": values}
+        """A host copy of what attention may see: index, keys and values, and their scales."""
+        seen = [memory[:, :, : self.filled].to("cpu", copy=True) for memory in self._memories]
+        return {"index": self.index, "layout": self._layout, "seen": seen}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take up a snapshot, at the addresses that the cache has.
@@ -161,10 +181,10 @@ class KVCache:
                 f"This one has {self._layout}, and keeps its chunks in other places.",
                 "Restore it to a pipeline of the config it was taken from.",
             )
-        stored = snapshot["keys"]
         frames = min(snapshot["index"] + 1, self.window // self.chunk) * self.chunk
-        room = self.keys[:, :, : frames * self.frame_tokens]
-        if stored.shape != room.shape or stored.dtype != room.dtype:
+        rooms = [memory[:, :, : frames * self.frame_tokens] for memory in self._memories]
+        stored, room = snapshot["seen"][0], rooms[0]
+        if [_kind(t) for t in snapshot["seen"]] != [_kind(t) for t in rooms]:
             raise SnapshotError(
                 f"The snapshot's keys are {stored.dtype} {list(stored.shape)}.",
                 f"After chunk {snapshot['index']} this cache holds {room.dtype} {list(room.shape)}.",
@@ -174,14 +194,13 @@ class KVCache:
             self.index, self.filled = -1, 0
             return
         self.begin_chunk(snapshot["index"])
-        room.copy_(stored)
-        self.values[:, :, : self.filled].copy_(snapshot["values"])
+        for room, seen in zip(rooms, snapshot["seen"], strict=True):
+            room.copy_(seen)
 
     def state_tensors(self) -> list[Tensor]:
         """Every tensor that the cache owns, for accounting of memory and addresses."""
         return [
-            self.keys,
-            self.values,
+            *self._memories,
             self.write_index,
             self.query_positions,
             self.key_positions,
@@ -189,6 +208,12 @@ class KVCache:
             self._tokens,
             self._frames,
         ]
+
+    @property
+    def _memories(self) -> list[Tensor]:
+        """Keys and values of all layers, and their scales where the cache is compact."""
+        memories = (self.keys, self.values, self.key_scales, self.value_scales)
+        return [memory for memory in memories if memory is not None]
 
     @property
     def _layout(self) -> tuple[int, int, int, str]:
@@ -205,3 +230,7 @@ class KVCache:
         newest = last - (last - frames) % (self.window - self.sink)
         positions = torch.where(frames < self.sink, frames, newest - forgotten)
         torch.mul(positions, frames <= last, out=self.key_positions)
+
+
+def _kind(tensor: Tensor) -> tuple[torch.dtype, torch.Size]:
+    return tensor.dtype, tensor.shape

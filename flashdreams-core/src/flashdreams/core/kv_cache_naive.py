@@ -40,6 +40,7 @@ class NaiveKVCache:
         self.device = torch.device(device)
         self.index = -1
         self._chunks: list[dict[int, tuple[Tensor, Tensor]]] = [{} for _ in range(layers)]
+        self.layers = tuple(NaiveLayer(self, layer) for layer in range(layers))
 
     def begin_chunk(self, index: int) -> None:
         """Point the cache at chunk ``index``."""
@@ -89,3 +90,14 @@ class NaiveKVCache:
     def _positions_in_sight(self) -> list[int]:
         frames = [n * self.chunk + frame for n in self.chunks_in_sight() for frame in range(self.chunk)]
         return frames if self.rope_positions == "absolute" else list(range(len(frames)))
+
+
+class NaiveLayer:
+    """One attention layer of a :class:`NaiveKVCache`."""
+
+    def __init__(self, past: NaiveKVCache, layer: int) -> None:
+        self.past, self._layer = past, layer
+
+    def update(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Keep the current chunk and return every chunk in sight."""
+        return self.past.update(self._layer, k, v)

@@ -97,7 +97,7 @@ class Rehearsal:
     def _denoise(self, index: int) -> Tensor:
         slot, transformer = self.slot, self._pipeline.diffusion_model.transformer
         with self._noting("control"), self._reading("control"):
-            control = self._pipeline._encode(slot, None)
+            control = self._pipeline.stages.encode(slot, None)
             slot.control = transformer.take_control(slot.transformer, index, control)
         with self._noting("step"):
             transformer.begin_chunk(slot.transformer, index)
@@ -110,7 +110,7 @@ class Rehearsal:
     def _decode(self, latents: Tensor) -> None:
         with self._noting("decode"):
             with self._reading("decode") as reading:
-                pixels = self._pipeline._decode(self.slot, latents)
+                pixels = self._pipeline.stages.run_decode(self.slot)
             reading.carried = bytes_of(latents, pixels) + 2 * bytes_of(self.slot.decoder.staged)
             self.frames.append(pixels.shape[2] if self._pipeline.decoder else 0)
             self.shown = pixels

@@ -130,16 +130,22 @@ def _fake(tensor: Tensor) -> Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cuda")
 
 
-def _fake_tree(tree: Any) -> Any:
-    """A copy in which every tensor is fake, caches that look after themselves included."""
+def _fake_tree(tree: Any, copies: dict[int, Any] | None = None) -> Any:
+    """A copy in which every tensor is fake, caches that look after themselves included.
+
+    What the tree holds twice, the copy holds twice: ``copies`` are those made so far.
+    """
+    copies = {} if copies is None else copies
+    if id(tree) in copies:
+        return copies[id(tree)]
     if isinstance(tree, Tensor):
         return _fake(tree)
     if isinstance(tree, dict):
-        return {key: _fake_tree(value) for key, value in tree.items()}
+        return {key: _fake_tree(value, copies) for key, value in tree.items()}
     if isinstance(tree, (list, tuple)):
-        return type(tree)([_fake_tree(value) for value in tree])
+        return type(tree)([_fake_tree(value, copies) for value in tree])
     if hasattr(tree, "__dict__"):
-        clone = copy.copy(tree)
-        clone.__dict__.update({key: _fake_tree(value) for key, value in vars(tree).items()})
+        copies[id(tree)] = clone = copy.copy(tree)
+        clone.__dict__.update({key: _fake_tree(value, copies) for key, value in vars(tree).items()})
         return clone
     return tree

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from flashdreams.core.attention import attention
-from flashdreams.core.kv_cache import KVCache
+from flashdreams.core.kv_cache import KVCache, LayerCache
 from flashdreams.core.rope import apply_rope, rope_angles
 from flashdreams.infra.conditions import Conditions
 from flashdreams.infra.decoder.base import StreamingDecoder, StreamingDecoderConfig
@@ -104,8 +105,8 @@ class ToyTransformerConfig(TransformerConfig):
     """Seed of the random weights."""
 
 
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""Layer, and queries, keys, values ``[B, L, heads, head_dim]`` of the chunk, to what the queries read."""
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values ``[B, L, heads, head_dim]`` of the chunk, to what the queries read in a layer."""
 
 
 class ToyBlock(nn.Module):
@@ -118,10 +119,10 @@ class ToyBlock(nn.Module):
         self.out = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.SiLU(), nn.Linear(2 * width, width))
 
-    def forward(self, tokens: Tensor, layer: int, attend: Attend) -> Tensor:
+    def forward(self, tokens: Tensor, attend: Attend) -> Tensor:
         """Tokens ``[B, L, width]`` to tokens."""
         q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).unbind(2)
-        tokens = tokens + self.out(attend(layer, q, k, v).flatten(2))
+        tokens = tokens + self.out(attend(q, k, v).flatten(2))
         tokens = tokens + self.mlp(F.layer_norm(tokens, tokens.shape[-1:]))
         return tokens
 
@@ -168,27 +169,26 @@ class ToyTransformer(Transformer):
         frames, height, width = latents.shape[2:]
         tokens = self.embed(rearrange(latents, "b c t h w -> b (t h w) c"))
         tokens = tokens + self._condition(timestep, cache.context, control, tokens).unsqueeze(1)
-        attend = self._attend_to(past, height, width)
-        for layer, block in enumerate(self.blocks):
-            tokens = block(tokens, layer, attend)
+        for block, attend in zip(self.blocks, self._attend_to(past, height, width), strict=True):
+            tokens = block(tokens, attend)
         flow: Tensor = self.head(tokens)
         return rearrange(flow, "b (t h w) c -> b c t h w", t=frames, h=height, w=width).contiguous()
 
-    def _attend_to(self, past: KVCache, height: int, width: int) -> Attend:
-        """Attention over what the cache holds, the current chunk written first."""
+    def _attend_to(self, past: KVCache, height: int, width: int) -> list[Attend]:
+        """For each layer, attention over what the cache holds, the current chunk written first."""
         raw_keys = self.config.rope_positions == "window"
         here = self._angles(past.query_positions, height, width)
         cos, sin = self._angles(past.key_positions, height, width) if raw_keys else here
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def attend(layer: LayerCache, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             if not raw_keys:
-                keys, values = past.update(layer, apply_rope(k, *here), v)
+                keys, values = layer.update(apply_rope(k, *here), v)
             else:
-                raw, values = past.update(layer, k, v)
+                raw, values = layer.update(k, v)
                 keys = apply_rope(raw, cos[: raw.shape[1]], sin[: raw.shape[1]])
             return attention(apply_rope(q, *here), keys, values, backend=self.config.attention_backend)
 
-        return attend
+        return [partial(attend, layer) for layer in past.layers]
 
     def _condition(self, timestep: Tensor, prompt: Tensor, control: Tensor | None, like: Tensor) -> Tensor:
         batch = like.shape[0]

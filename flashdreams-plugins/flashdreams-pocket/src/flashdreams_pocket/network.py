@@ -13,7 +13,7 @@ rotated in three dimensions (RoPE); the MLP is a squared ReLU.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +30,8 @@ FRAME_TOKENS = GRID * GRID
 ROPE_THETA = 100.0
 CONTROLS = 3
 
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, q, k, v), each `[B, L, heads, head_dim]`, to what the queries read, of q's shape."""
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(q, k, v), each `[B, L, heads, head_dim]`, to what the queries read in a layer, of q's shape."""
 
 
 class RacerDiT(nn.Module):
@@ -75,7 +75,7 @@ class RacerDiT(nn.Module):
         controls: Tensor,
         previous: Tensor,
         positions: Tensor,
-        attend: Attend,
+        attends: Sequence[Attend],
     ) -> Tensor:
         """Predicts clean latents.
 
@@ -86,7 +86,7 @@ class RacerDiT(nn.Module):
                 each frame.
             previous: clean latents of the frame before each, as `latents`; zeros where none.
             positions: int64 `[T]`, frame numbers; only their differences matter.
-            attend: attention of one layer, see `Attend`.
+            attends: attention of each layer, see `Attend`.
 
         Returns:
             Clean latents, as `latents`.
@@ -98,8 +98,8 @@ class RacerDiT(nn.Module):
         condition = self.time(_time_features(timesteps, tokens.dtype))
         condition = F.silu(condition + self.control(_control_features(controls)))
         modulation = rearrange(self.modulation(condition), "b t (m d) -> m b t 1 d", m=6)
-        for layer, block in enumerate(self.blocks):
-            tokens = block(tokens, modulation, rotation, layer, attend)
+        for block, attend in zip(self.blocks, attends, strict=True):
+            tokens = block(tokens, modulation, rotation, attend)
         tokens = F.rms_norm(tokens, (self.width,)) * (1 + self.head_scale[0]) + self.head_scale[1]
         change = unpatchify(self.head(tokens), (latents.shape[2], GRID, GRID), PATCHES)
         return previous + change
@@ -120,12 +120,12 @@ class Block(nn.Module):
         self.offset = nn.Parameter(torch.zeros(6, width))
 
     def forward(
-        self, tokens: Tensor, modulation: Tensor, rotation: tuple[Tensor, Tensor], layer: int, attend: Attend
+        self, tokens: Tensor, modulation: Tensor, rotation: tuple[Tensor, Tensor], attend: Attend
     ) -> Tensor:
         """Tokens `[B, T * 16, width]` under modulation `[6, B, T, 1, width]`, to the same shape."""
         shift1, scale1, gate1, shift2, scale2, gate2 = modulation + self.offset[:, None, None, None]
         q, k, v = self._heads(_modulated(tokens, scale1, shift1), rotation)
-        tokens = _gated(tokens, self.out(attend(layer, q, k, v).flatten(2)), gate1)
+        tokens = _gated(tokens, self.out(attend(q, k, v).flatten(2)), gate1)
         hidden = F.relu(self.up(_modulated(tokens, scale2, shift2))).square()
         return _gated(tokens, self.down(hidden), gate2)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from flashdreams.core.attention import attention
-from flashdreams.core.kv_cache import KVCache
+from flashdreams.core.kv_cache import KVCache, LayerCache
 from flashdreams.errors import FieldValueError
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
 from flashdreams_pocket.autoencoder import LATENT_SIZE
@@ -131,14 +131,13 @@ class RacerTransformer(Transformer):
         steer = latents.new_zeros(1, 3) if control is None else control.to(latents.dtype)
         return steer.view(-1, 1, 3).expand(latents.shape[0], 1, 3)
 
-    def _attend_to(self, past: KVCache) -> Attend:
-        """Attention over what is cached, the current frame's keys and values written first."""
+    def _attend_to(self, past: KVCache) -> list[Attend]:
+        """For each layer, attention over what is cached, the frame's own keys and values written first."""
 
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = past.update(layer, k, v)
-            return attention(q, keys, values, backend=self.config.attention_backend)
+        def attend(layer: LayerCache, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attention(q, *layer.update(k, v), backend=self.config.attention_backend)
 
-        return attend
+        return [partial(attend, layer) for layer in past.layers]
 
 
 def _racer(cache: TransformerCache) -> RacerCache:

@@ -36,7 +36,7 @@ class DenseAttention:
             frames[seen * chunk : (seen + 1) * chunk] = torch.arange(place * chunk, (place + 1) * chunk)
         return frames
 
-    def __call__(self, layer, q, k, v):
+    def __call__(self, q, k, v):
         length = self.config.chunk * TOKENS
         read = []
         for index in range(CHUNKS):
@@ -77,8 +77,8 @@ def chunk_by_chunk(transformer, cache, latents):
 
 
 def dense(transformer, cache, latents, *, masked=True):
-    attend = DenseAttention(transformer.config, masked=masked)
-    return transformer.network(latents, TIMESTEP, cache.text, None, attend)
+    attends = [DenseAttention(transformer.config, masked=masked)] * transformer.config.layers
+    return transformer.network(latents, TIMESTEP, cache.text, None, attends)
 
 
 WINDOWS = {
@@ -137,7 +137,8 @@ def test_a_clip_at_once_is_the_dense_pass_without_a_mask(tiny):
     transformer.begin_chunk(cache, 0)
     flow = transformer.predict_flow(latents, TIMESTEP, cache, None)
     causal = tiny(chunk=1, window=CHUNKS)
-    expected = transformer.network(latents, TIMESTEP, cache.text, None, DenseAttention(causal, masked=False))
+    attends = [DenseAttention(causal, masked=False)] * transformer.config.layers
+    expected = transformer.network(latents, TIMESTEP, cache.text, None, attends)
     assert (flow - expected).abs().max() <= 2e-6
 
 

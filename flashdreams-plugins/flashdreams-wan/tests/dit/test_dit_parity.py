@@ -23,7 +23,8 @@ def flow_of(network, config, latents, timestep, text, image=None):
     turns = rotations(torch.arange(frames), height // 2, width // 2, config.head_width)
     seen = stacked(network.image_keys_values(image)) if image is not None else None
     read = stacked(network.text_keys_values(text))
-    return network(latents, timestep, read, seen, WithinChunk(turns, "auto"))
+    attends = [WithinChunk(turns, "auto")] * len(network.blocks)
+    return network(latents, timestep, read, seen, attends)
 
 
 @pytest.fixture(scope="module")

@@ -158,7 +158,7 @@ class DensePast:
         frames = [(n * size + f, n * size < self.config.sink) for n in self.chunks for f in range(size)]
         return torch.tensor([frame if pinned else frame - gone for frame, pinned in frames])
 
-    def __call__(self, layer, q, k, v):
+    def __call__(self, q, k, v):
         length, read, cached = self.config.chunk * TOKENS, [], []
         for place, chunk in enumerate(self.chunks):
             here = slice(place * length, (place + 1) * length)
@@ -185,7 +185,8 @@ def test_the_past_is_what_one_dense_pass_under_the_new_prompt_leaves(
         cache = rollout.slot.transformer
         clean = clean_latents(ours)[:, :, [2 * n + f for n in seen for f in range(2)]]
         twin = DensePast(transformer.config, seen)
-        transformer.network(clean, torch.tensor([0.0]), other.slot.transformer.text, None, twin)
+        attends = [twin] * transformer.config.layers
+        transformer.network(clean, torch.tensor([0.0]), other.slot.transformer.text, None, attends)
         ring = (window - sink) // 2
         places = [n if n < sink // 2 else sink // 2 + (n - sink // 2) % ring for n in seen]
         tokens = torch.cat([torch.arange(12) + 12 * place for place in places])

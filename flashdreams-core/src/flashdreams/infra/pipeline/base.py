@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
-from flashdreams.errors import FieldValueError, InputError, RolloutError
+from flashdreams.errors import FieldValueError, RolloutError
 from flashdreams.infra import state_tree
 from flashdreams.infra.conditions import Conditions
 from flashdreams.infra.config.placement import placing
-from flashdreams.infra.contract import built, checked_pixels, like_noise, separate, with_state
-from flashdreams.infra.decoder.base import Decoder, StreamingDecoder
+from flashdreams.infra.contract import built, like_noise
+from flashdreams.infra.decoder.base import Decoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
-from flashdreams.infra.encoder.base import Encoder, StreamingEncoder
+from flashdreams.infra.encoder.base import Encoder
 from flashdreams.infra.pipeline.checks import (
     check_same_config,
     check_seed,
@@ -24,10 +24,12 @@ from flashdreams.infra.pipeline.checks import (
     prompt_per_member,
 )
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
+from flashdreams.infra.pipeline.execution import Execution
 from flashdreams.infra.pipeline.noise import NoiseSource, fill_noise, philox_noise
 from flashdreams.infra.pipeline.observers import Observers
 from flashdreams.infra.pipeline.rollout import PendingChunk, Rollout, Snapshot
-from flashdreams.infra.pipeline.slots import DoubleBuffer, FixedPlaces, Size, Slot, SlotPool
+from flashdreams.infra.pipeline.slots import Size, Slot, SlotPool
+from flashdreams.infra.pipeline.stages import ChunkStages
 
 __all__ = ["StreamInferencePipeline", "StreamInferencePipelineConfig"]
 
@@ -52,10 +54,12 @@ class StreamInferencePipeline(nn.Module):
         self.dtype = getattr(torch, config.dtype)
         self.observers = Observers()
         self.slots = SlotPool(config.slots, self._allocate_slot)
+        self.execution = Execution()
         with placing(dtype=config.dtype):
             self.encoder = built(config.encoder, Encoder, "encoder") if config.encoder else None
             self.diffusion_model = built(config.diffusion_model, DiffusionModel, "diffusion_model")
             self.decoder = built(config.decoder, Decoder, "decoder") if config.decoder else None
+        self.stages = ChunkStages(self.encoder, self.diffusion_model, self.decoder)
         for part in (self.encoder, self.diffusion_model.transformer, self.decoder):
             if part is not None:
                 part.to(self.dtype)
@@ -113,9 +117,11 @@ class StreamInferencePipeline(nn.Module):
         rollout = self._open_rollout((batch_size, height, width), check_seed(seed), noise)
         try:
             slot, transformer = rollout.slot, self.diffusion_model.transformer
-            slot.encoder.begin(initial_state(self.encoder, encoder_context))
-            slot.decoder.begin(initial_state(self.decoder, decoder_context))
-            transformer.begin_rollout(slot.transformer, transformer.encode_context(conditions))
+            with self.execution.work(after_all=True):
+                slot.encoder.begin(initial_state(self.encoder, encoder_context))
+                self._begin_decoder(slot, initial_state(self.decoder, decoder_context))
+                transformer.begin_rollout(slot.transformer, transformer.encode_context(conditions))
+            self.execution.catch_up()
             return rollout.announce()
         except BaseException:
             rollout.close()
@@ -134,23 +140,34 @@ class StreamInferencePipeline(nn.Module):
             InputError: There is an input, and nothing to encode it.
         """
         self._check_ours(cache)
-        slot = cache.slot
         cache.check_generate(autoregressive_index)
-        control = self._encode(slot, input)
-        cache.pending = None
-        transformer = self.diffusion_model.transformer
-        slot.control = transformer.take_control(slot.transformer, autoregressive_index, control)
-        transformer.begin_chunk(slot.transformer, autoregressive_index)
-        fill_noise(slot.noise, cache.noise_source, cache.seed, autoregressive_index)
-        given = transformer.given_chunk(slot.transformer, autoregressive_index)
-        if given is not None:
-            latents = like_noise(given, slot.noise[0], transformer)
-        else:
-            latents = self.diffusion_model.generate(slot.transformer, slot.control, slot.noise.unbind(0))
-        chunk = self._decode(slot, latents)
+        cache.path = self.execution.begin_chunk(cache, autoregressive_index)
+        with self.execution.work(input):
+            control = self.stages.encode(cache.slot, input)
+            cache.pending = None
+            chunk, latents = self._made(autoregressive_index, cache, control)
         cache.pending = PendingChunk(autoregressive_index, latents)
+        self.execution.catch_up([chunk, latents])
         self.observers.chunk_generated(cache, autoregressive_index, chunk)
         return chunk
+
+    def _made(self, index: int, rollout: Rollout, control: Any) -> tuple[Tensor, Tensor]:
+        """Pixels and clean latents of a chunk, both the caller's to keep."""
+        slot, execution, stages = rollout.slot, self.execution, self.stages
+        transformer = self.diffusion_model.transformer
+        slot.control = transformer.take_control(slot.transformer, index, control)
+        transformer.begin_chunk(slot.transformer, index)
+        given = transformer.given_chunk(slot.transformer, index)
+        if given is not None:
+            slot.latents.copy_(like_noise(given, slot.noise[0], transformer))
+        else:
+            fill_noise(slot.noise, rollout.noise_source, rollout.seed, index)
+            execution.run(stages.denoise, slot)
+        latents = slot.latents.clone()
+        execution.rejoin()
+        slot.to_decode.copy_(latents)
+        with execution.aside():
+            return cast(Tensor, execution.run(stages.decode, slot)), latents
 
     @torch.no_grad()
     def finalize(self, autoregressive_index: int, cache: Rollout) -> None:
@@ -165,15 +182,18 @@ class StreamInferencePipeline(nn.Module):
         """
         self._check_ours(cache)
         slot, pending = cache.slot, cache.take_pending(autoregressive_index)
-        transformer = self.diffusion_model.transformer
-        if not pending.written:
-            transformer.begin_chunk(slot.transformer, autoregressive_index)
-            self.diffusion_model.write_context(pending.latents, slot.transformer, slot.control)
-            pending.written = True
-        transformer.remember_chunk(pending.latents, slot.transformer)
-        slot.encoder.commit()
-        slot.decoder.commit()
+        transformer, execution = self.diffusion_model.transformer, self.execution
+        with execution.work():
+            if not pending.written:
+                transformer.begin_chunk(slot.transformer, autoregressive_index)
+                execution.run(self.stages.write_context, slot)
+                pending.written = True
+            transformer.remember_chunk(slot.latents, slot.transformer)
+            slot.encoder.commit()
+            with execution.aside():
+                slot.decoder.commit()
         cache.advance()
+        self.execution.chunk_final(cache, autoregressive_index)
 
     def stream(self, cache: Rollout, controls: Iterable[Any]) -> Iterator[Tensor]:
         """Make one chunk per control, finalizing each after it was shown."""
@@ -193,9 +213,11 @@ class StreamInferencePipeline(nn.Module):
         rollout = self._open_rollout(snapshot.size, snapshot.seed, snapshot.noise_source)
         try:
             slot = rollout.slot
-            slot.transformer = state_tree.restored(slot.transformer, snapshot.transformer, self.device)
-            slot.encoder.begin(snapshot.encoder)
-            slot.decoder.begin(snapshot.decoder)
+            with self.execution.work(after_all=True):
+                slot.transformer = state_tree.restored(slot.transformer, snapshot.transformer, self.device)
+                slot.encoder.begin(snapshot.encoder)
+                self._begin_decoder(slot, snapshot.decoder)
+            self.execution.catch_up()
             rollout.next_index = snapshot.next_index
             return rollout.announce()
         except BaseException:
@@ -221,9 +243,15 @@ class StreamInferencePipeline(nn.Module):
                 "Its dtype is part of its config, where noise and caches take it from.",
                 "Derive a config with another dtype and set that up.",
             )
+        self.execution.forget()
         self.slots.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
+
+    def _begin_decoder(self, slot: Slot, state: Any) -> None:
+        with self.execution.aside():
+            slot.decoder.begin(state)
+        self.execution.rejoin()  # only then may the memory of the state be used again
 
     def _open_rollout(self, size: Size, seed: int, noise: NoiseSource) -> Rollout:
         return Rollout(self, self.slots.lease(size), seed, noise)
@@ -237,44 +265,4 @@ class StreamInferencePipeline(nn.Module):
             )
 
     def _allocate_slot(self, size: Size) -> Slot:
-        batch, height, width = size
-        compression = self.config.decoder.spatial_compression if self.config.decoder else 1
-        transformer = self.diffusion_model.transformer
-        shape = transformer.latent_shape(height // compression, width // compression)
-        draws = self.diffusion_model.scheduler.draws
-        return Slot(
-            size=size,
-            noise=torch.empty(draws, batch, *shape, dtype=self.dtype, device=self.device),
-            transformer=transformer.allocate_cache(batch, shape),
-            encoder=DoubleBuffer(self.device),
-            decoder=DoubleBuffer(self.device),
-            controls=FixedPlaces(self.device),
-        )
-
-    def _encode(self, slot: Slot, input: Any) -> Any:
-        encoder = self.encoder
-        if encoder is None:
-            if input is not None:
-                raise InputError(
-                    f"A chunk was given the input {input!r}.",
-                    "This pipeline has no encoder: its chunks are not steered.",
-                    "Call generate() without input, or set the pipeline's encoder.",
-                )
-            encoded = None
-        elif isinstance(encoder, StreamingEncoder):
-            encoded, state = with_state(encoder(input, slot.encoder.state), encoder)
-            slot.encoder.stage(state)
-        else:
-            encoded = encoder(input)
-        return slot.controls.put(encoded)
-
-    def _decode(self, slot: Slot, latents: Tensor) -> Tensor:
-        decoder = self.decoder
-        if decoder is None:
-            return latents.clone()
-        if isinstance(decoder, StreamingDecoder):
-            pixels, state = with_state(decoder(latents, slot.decoder.state), decoder)
-            slot.decoder.stage(state)
-        else:
-            pixels = decoder(latents)
-        return separate(checked_pixels(pixels, latents, decoder), latents)
+        return self.stages.allocate(size, self.dtype, self.device)

@@ -39,6 +39,7 @@ class PendingChunk:
 
     index: int
     latents: Tensor
+    """Clean latents, ``[B, C, T, H, W]``: a copy, the reader's to keep."""
     written: bool = False
     """Whether its keys and values are in the cache, so that only committing is left."""
 
@@ -58,6 +59,8 @@ class Rollout:
         self.next_index = 0
         """Index of the chunk to generate next: how many chunks are final."""
         self.pending: PendingChunk | None = None
+        self.path = ""
+        """How the chunk generated last was computed: "eager", or as the engine says."""
         self._slot = slot
         self._announced = False
         self._give_back = weakref.finalize(self, pipeline.slots.give_back, slot)
@@ -133,6 +136,7 @@ class Rollout:
         """
         self.check_generate(self.next_index)
         slot = self.slot
+        self.pipeline.execution.catch_up()
         return Snapshot(
             config=self.pipeline.config,
             size=slot.size,

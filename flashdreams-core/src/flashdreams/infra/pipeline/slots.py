@@ -76,6 +76,10 @@ class Slot:
     size: Size
     noise: Tensor
     """The draws of the current chunk, ``[draws, B, C, T, H, W]``."""
+    latents: Tensor
+    """The current chunk once it is clean, ``[B, C, T, H, W]``: what is written as context."""
+    to_decode: Tensor
+    """The same, for the decoder alone: decoding may go on while the next chunk takes ``latents``."""
     transformer: TransformerCache
     encoder: DoubleBuffer
     decoder: DoubleBuffer
@@ -136,7 +140,7 @@ class SlotPool:
 
     def _make(self, size: Size) -> Slot:
         slot = self._allocate(size)
-        tensors = state_tree.tensors([slot.noise, slot.transformer])
+        tensors = state_tree.tensors([slot.noise, slot.latents, slot.transformer])
         self._bytes[size] = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return slot
 

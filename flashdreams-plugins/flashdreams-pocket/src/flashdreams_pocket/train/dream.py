@@ -5,6 +5,7 @@ The evaluation knows only `Dreamer`, so it judges this loop and a product's pipe
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -109,9 +110,10 @@ class NetworkDreamer:
             scores = torch.einsum("bqhd,bkhd->bhqk", q, keys) * q.shape[-1] ** -0.5
             return torch.einsum("bhqk,bkhd->bqhd", scores.softmax(-1), values)
 
+        attends = [partial(attend, layer) for layer in range(len(self.past))]
         levels = torch.full((len(latents), 1), float(timestep))
         positions = torch.tensor([self.position])
-        return self.dit(latents, levels, controls, self.previous, positions, attend)
+        return self.dit(latents, levels, controls, self.previous, positions, attends)
 
 
 def to_frames(pixels: Tensor) -> np.ndarray:

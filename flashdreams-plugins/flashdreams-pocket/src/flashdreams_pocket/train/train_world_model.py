@@ -55,7 +55,7 @@ class MaskedPass(nn.Module):
         seen = (past | itself).repeat_interleave(FRAME_TOKENS, 0).repeat_interleave(FRAME_TOKENS, 1)
         self.register_buffer("mask", torch.zeros(seen.shape).masked_fill(~seen, -1e4), persistent=False)
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Plain attention under the mask."""
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
@@ -74,7 +74,8 @@ class MaskedPass(nn.Module):
         previous = torch.cat([before, clean[:, :, :-1], clean[:, :, :-1]], dim=2)
         latents = torch.cat([clean, noisy], dim=2)
         controls = torch.cat([actions, actions[:, 1:]], dim=1)
-        out = self.dit(latents, levels * 1000, controls, previous, self.positions, self.attend)
+        attends = [self.attend] * len(self.dit.blocks)
+        out = self.dit(latents, levels * 1000, controls, previous, self.positions, attends)
         return out[:, :, self.frames :]
 
 

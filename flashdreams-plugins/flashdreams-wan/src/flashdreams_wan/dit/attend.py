@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from flashdreams.core.attention import attention
-from flashdreams.core.kv_cache import KVCache
+from flashdreams.core.kv_cache import LayerCache
 from flashdreams.core.rope import rope_angles
 from flashdreams_wan.dit.precision import exact
 
@@ -48,10 +48,10 @@ def rotated(x: Tensor, turns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class OverCache:
-    """Attention over what the cache holds, the chunk written first."""
+    """Attention of a layer over what the cache holds, the chunk written first."""
 
-    past: KVCache
-    """The cache, pointed at the chunk."""
+    layer: LayerCache
+    """The layer's part of the cache, pointed at the chunk."""
     turns: Tensor
     """Rotations of the chunk's tokens."""
     key_turns: Tensor | None
@@ -61,12 +61,12 @@ class OverCache:
     places: Tensor | None = None
     """Where the tokens are that attention may see, int64 ``[L]``; None for all that are filled."""
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What the queries read, ``[B, L, heads, head_dim]``."""
         key_turns, places = self.key_turns, self.places
-        keys, values = self.past.update(layer, rotated(k, self.turns) if key_turns is None else k, v)
+        keys, values = self.layer.update(rotated(k, self.turns) if key_turns is None else k, v)
         if places is not None:
-            keys, values = (t[layer].index_select(1, places) for t in (self.past.keys, self.past.values))
+            keys, values = (t.index_select(1, places) for t in (self.layer.keys, self.layer.values))
         if key_turns is not None:
             here = key_turns[: keys.shape[1]] if places is None else key_turns.index_select(0, places)
             keys = rotated(keys, here)
@@ -82,6 +82,6 @@ class WithinChunk:
     backend: str
     """Name of the attention backend."""
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What the queries read, ``[B, L, heads, head_dim]``."""
         return attention(rotated(q, self.turns), rotated(k, self.turns), v, backend=self.backend)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from flashdreams.core.attention import attention
 from flashdreams_wan.dit.precision import ExactParameters, exact
 
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
-"""(layer, q, k, v), each ``[B, L, heads, head_dim]`` and not yet rotated, to what the queries read."""
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(q, k, v), each ``[B, L, heads, head_dim]`` and not yet rotated, to what the queries read in a layer."""
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of one layer, ``[B, L, heads, head_dim]`` each."""
 
@@ -97,7 +97,6 @@ class WanBlock(ExactParameters):
         modulation: Tensor,
         text: KeysValues,
         image: KeysValues | None,
-        layer: int,
         attend: Attend,
     ) -> Tensor:
         """Tokens ``[B, L, width]``, which are overwritten, to the same shape.
@@ -107,12 +106,11 @@ class WanBlock(ExactParameters):
             modulation: What the timestep says to all blocks, float32 ``[1, 6, width]``.
             text: Keys and values of the prompt.
             image: Keys and values of the image, where the model looks at one.
-            layer: Number of the block.
             attend: Attention over past and present.
         """
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + modulation).squeeze(0).unbind(0)
         here = modulated(tokens, shift1, scale1, self.eps)
-        read = attend(layer, self.self_attn.queries(here), *self.self_attn.keys_values(here))
+        read = attend(self.self_attn.queries(here), *self.self_attn.keys_values(here))
         tokens.addcmul_(self.self_attn.o(read.flatten(2)), gate1)
         tokens.add_(self._look(self.norm3(tokens), text, image))
         tokens.addcmul_(self.ffn(modulated(tokens, shift2, scale2, self.eps)), gate2)

@@ -2,12 +2,12 @@
 
 Names and shapes of its tensors are those of the published checkpoints. It keeps nothing between calls and
 knows no cache: keys and values of the prompt are handed in, made once by :meth:`WanDiT.text_keys_values`,
-and how the chunk attends to the past is a callable, ``attend``.
+and how the chunk attends to the past is a callable for each layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -55,7 +55,12 @@ class WanDiT(nn.Module):
         self.img_emb = ImageEmbedding(config.image_width, width) if config.image_width else None
 
     def forward(
-        self, latents: Tensor, timestep: Tensor, text: KeysValues, image: KeysValues | None, attend: Attend
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: KeysValues,
+        image: KeysValues | None,
+        attends: Sequence[Attend],
     ) -> Tensor:
         """Predict the flow.
 
@@ -64,7 +69,7 @@ class WanDiT(nn.Module):
             timestep: Noise level in [0, 1000], ``[1]``.
             text: Keys and values of the prompt in all layers, ``[layers, B, L, heads, head_dim]`` each.
             image: Keys and values of the image, like ``text``; None where the model looks at none.
-            attend: Attention over past and present.
+            attends: Attention over past and present, layer by layer.
 
         Returns:
             Flow, ``[B, latent_channels, T, H, W]``.
@@ -77,7 +82,7 @@ class WanDiT(nn.Module):
         modulation = self.time_projection(time).unflatten(-1, (6, -1))
         for layer, block in enumerate(self.blocks):
             seen = None if image is None else _of(layer, image)
-            tokens = block(tokens, modulation, _of(layer, text), seen, layer, attend)
+            tokens = block(tokens, modulation, _of(layer, text), seen, attends[layer])
         return unpatchify(self.head(tokens, time), grid, PATCH, "channels_last")
 
     def text_keys_values(self, text: Tensor) -> Iterator[KeysValues]:

@@ -146,17 +146,18 @@ class WanTransformer(Transformer):
             inputs = torch.cat([inputs, wan.condition], dim=1)
         if self.config.is_guided:
             inputs = torch.cat([inputs, inputs])
-        flow = self.network(inputs, timestep, wan.text, wan.image, self._attend(wan, places))
+        flow = self.network(inputs, timestep, wan.text, wan.image, self._attends(wan, places))
         if self.config.is_guided:
             toward, away = flow.to(exact(flow.dtype)).chunk(2)
             flow = away + self.config.guidance_scale * (toward - away)  # Ho and Salimans 2022
         return flow.to(latents.dtype)
 
-    def _attend(self, wan: WanCache, places: Tensor | None) -> Attend:
+    def _attends(self, wan: WanCache, places: Tensor | None) -> list[Attend]:
         backend = self.config.attention_backend
         if wan.past is None:
-            return WithinChunk(wan.turns, backend)
-        return OverCache(wan.past, wan.turns, wan.key_turns, backend, places)
+            return [WithinChunk(wan.turns, backend)] * self.config.layers
+        layers = wan.past.layers
+        return [OverCache(layer, wan.turns, wan.key_turns, backend, places) for layer in layers]
 
     def _encode(self, prompts: list[str]) -> Tensor:
         encode = getattr(self.context_encoder, "encode_prompts", None)

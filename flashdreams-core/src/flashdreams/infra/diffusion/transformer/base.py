@@ -8,6 +8,7 @@ finds every tensor where it was.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,6 +109,14 @@ class Transformer(nn.Module):
         """Point the cache at chunk ``index``. May be repeated; nothing is forgotten by it."""
         if cache.past is not None:
             cache.past.begin_chunk(cache.primed + index)
+
+    def graph_key(self, cache: TransformerCache) -> Hashable:
+        """Values on the host that decide which operators a pass over the current chunk runs.
+
+        A graph of the pass is replayed where they are equal, so there must be finitely many. By default the
+        fill level of the KV cache, where the attention backend does not read it on the device.
+        """
+        return None if cache.past is None else cache.past.filled
 
     def predict_flow(
         self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any

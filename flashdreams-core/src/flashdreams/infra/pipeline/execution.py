@@ -1,0 +1,80 @@
+"""How the stages of a chunk are run. The pipeline names the stages; an engine may run them its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from flashdreams.infra.pipeline.slots import Slot
+
+if TYPE_CHECKING:
+    from flashdreams.infra.pipeline.rollout import Rollout
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a chunk that reads and writes its slot alone, so that a graph of it can be replayed.
+
+    It may be run again until the chunk is final, with the same result.
+    """
+
+    name: str
+    """"denoise", "decode" or "write_context"; "step" is one denoising step."""
+    function: Callable[[Slot], Tensor | None]
+    """Does the work; what it returns is the caller's to keep."""
+    key: Callable[[Slot], Hashable]
+    """Values on the host that decide which operators ``function`` runs, beside what tensors look like."""
+    overlaps: bool = False
+    """Whether it may be running while stages of the next chunk run: a graph of it may not share its memory
+    pool with graphs of stages that do not overlap."""
+
+
+class Execution:
+    """Runs every stage as it is written: eagerly. An engine's subclass replays graphs, or overlaps stages."""
+
+    def begin_chunk(self, rollout: Rollout, index: int) -> str:
+        """Chunk ``index`` is about to be generated, maybe again: what may change between chunks changes here.
+
+        Returns:
+            The path that the chunk takes, for people: "eager", "compiled", "graph", "compiled graph".
+        """
+        return "eager"
+
+    def run(self, stage: Stage, slot: Slot) -> Tensor | None:
+        """Run one stage on a slot, and return what it returns."""
+        return stage.function(slot)
+
+    def chunk_final(self, rollout: Rollout, index: int) -> None:
+        """Chunk ``index`` is final, and the next has not been asked for: the time for work between chunks."""
+
+    def work(self, given: Any = None, *, after_all: bool = False) -> AbstractContextManager[None]:
+        """Inside, the pipeline works on slots, in the order in which it is told to.
+
+        That may be elsewhere than where the caller's own operators run, and need not wait for them.
+
+        Args:
+            given: What the work reads of the caller's: where that is on the device, it is waited for.
+            after_all: Whether to wait for all that the caller has begun.
+        """
+        return nullcontext()
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Inside :meth:`work`: what is run inside comes after what went before, and may overlap what follows.
+
+        So decoding overlaps the next chunk. What is run aside keeps its own order. It reads memory that
+        lives on, or that is dropped after :meth:`rejoin`.
+        """
+        return nullcontext()
+
+    def rejoin(self) -> None:
+        """Inside :meth:`work`: what follows comes after all that was run aside, whose memory it may write."""
+
+    def catch_up(self, results: Any = None) -> None:
+        """Outside: what the caller does next comes after all work so far, whose results it may read."""
+
+    def forget(self) -> None:
+        """The memory of slots is about to be dropped, or weights to move: nothing kept of them is right."""
