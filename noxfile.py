@@ -80,3 +80,10 @@ def bench(session: nox.Session) -> None:
     install(session, *PACKAGES)
     session.run("python", "benchmarks/pocket_racer.py", env=ONE_THREAD)
     session.run("python", "benchmarks/list_startup.py")
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Check on a machine with a card what cannot be known without one; elsewhere, say so."""
+    install(session, *PACKAGES)
+    session.run("python", "benchmarks/gpu_checks.py", *session.posargs)

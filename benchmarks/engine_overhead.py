@@ -6,9 +6,13 @@ Two sizes with random weights, the same on both sides: that of wan-tiny in float
 1.3B model in bfloat16. No decoder, which would only make everything else look smaller.
 
 - Host time of a denoising step: the time of one forward pass that is spent outside of torch's operators, as
-  torch's profiler has it, ours over its KV cache and diffusers' over the same chunk.
-- A whole chunk, noise, four steps and finalize, beside a bare loop of the same calls to torch, which gives
-  the same latents bit for bit.
+  torch's profiler has it: ours over its KV cache, eager and as the engine's straight line of calls, and
+  diffusers' over the same chunk.
+- A whole chunk, noise, four steps and finalize, eager and with the engine, beside a bare loop of the same
+  calls to torch. All three give the same latents bit for bit.
+
+- The KV ring at full window: bytes written and bytes moved for one chunk, beside a window whose keys and
+  values are moved up for every chunk.
 
 Runs alternate; medians, with quartiles in brackets. The last line is JSON.
 """
@@ -20,18 +24,21 @@ import statistics
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import diffusers
 import torch
 from diffusers import WanTransformer3DModel
+from embedded_prompt import EmbeddedConfig
 
-from flashdreams.bench.bare_calls import bare_loop, recorded
+from flashdreams.bench.copied_bytes import CopiedBytes, RollingWindow
 from flashdreams.bench.host_time import host_time
-from flashdreams.infra.conditions import Conditions
+from flashdreams.engine.lines.execution import LineBackend, StraightLines
+from flashdreams.engine.lines.recording import record
 from flashdreams.infra.diffusion.model.config import DiffusionModelConfig
 from flashdreams.infra.diffusion.scheduler.config import FlowMatchSchedulerConfig
-from flashdreams.infra.encoder.base import Encoder, EncoderConfig
 from flashdreams.infra.pipeline import StreamInferencePipelineConfig
+from flashdreams.infra.pipeline.execution import Execution
 from flashdreams_wan.dit.config import WanTransformerConfig
 
 CHUNK = 3
@@ -55,9 +62,7 @@ SIZES = (
         "float32",
         14,
         24,
-        dict(
-            width=64, mlp_width=128, layers=4, heads=4, frequency_width=64, text_width=32, text_tokens=512
-        ),
+        dict(width=64, mlp_width=128, layers=4, heads=4, frequency_width=64, text_width=32, text_tokens=512),
     ),
     Size(
         "1.3B, two blocks",
@@ -67,23 +72,6 @@ SIZES = (
         dict(width=1536, mlp_width=8960, layers=2, heads=12, text_width=4096, text_tokens=512),
     ),
 )
-
-
-class EmbeddedConfig(EncoderConfig):
-    """Hands on a prompt that is embedded already."""
-
-    def __init__(self):
-        self._target = Embedded
-
-
-class Embedded(Encoder):
-    """Hands on a prompt that is embedded already."""
-
-    takes = frozenset({"embedded"})
-
-    def forward(self, conditions: Conditions):
-        """The embedding as it was given."""
-        return {"text": conditions.inputs["embedded"]}
 
 
 class Ours:
@@ -108,9 +96,11 @@ class Ours:
         )
         self.pipeline = config.setup()
         self.rollout = self.pipeline.initialize_cache(embedded=text)
+        self.eager, self.engine = Execution(), StraightLines()
 
-    def chunk(self):
+    def chunk(self, execution):
         """A whole chunk, the first of the rollout."""
+        self.pipeline.execution = execution
         self.rollout.next_index = 0
         latents = self.pipeline.generate(0, self.rollout)
         self.pipeline.finalize(0, self.rollout)
@@ -152,7 +142,18 @@ def diffusers_model(size):
     return model.to(getattr(torch, size.dtype)).eval().requires_grad_(False)
 
 
-def alternating(rounds, **runs):
+def recorded_line(function):
+    """The calls of ``function``, recorded once, as a bare loop."""
+    return record(function, keeps_views=False)[1].function()
+
+
+def to_last(spreads):
+    """Medians as multiples of the last one."""
+    *_, last = spreads.values()
+    return {name: spread["median"] / last["median"] for name, spread in spreads.items()}
+
+
+def alternating(rounds, runs):
     """What each run gives, round by round, after one round that is not counted."""
     for run in runs.values():
         run()
@@ -161,6 +162,29 @@ def alternating(rounds, **runs):
         for name, run in runs.items():
             found[name].append(run())
     return found
+
+
+def copied_bytes(ours):
+    """Bytes written and moved for one chunk at full window, in the ring and in a window that is moved up."""
+    past = ours.rollout.slot.transformer.past
+    ours.pipeline.execution = ours.eager
+    index = ours.rollout.next_index = past.window // past.chunk
+    with CopiedBytes([past.keys, past.values]) as ring:
+        ours.pipeline.generate(index, ours.rollout)
+        ours.pipeline.finalize(index, ours.rollout)
+    rolling = RollingWindow(past.keys[0], len(past.keys))
+    own = torch.zeros_like(past.keys[0, :, : past.write_index.numel()])
+    with CopiedBytes(rolling.memory) as moved_up:
+        rolling.begin_chunk(own.shape[1])
+        for _ in range(1 + len(ours.pipeline.diffusion_model.scheduler.timesteps)):
+            for layer in range(len(past.keys)):
+                rolling.update(layer, own, own)
+    return {
+        "window": past.keys.nbytes + past.values.nbytes,
+        "own_keys_and_values": 2 * len(past.keys) * own.nbytes,
+        "ring": {"written": ring.written, "moved": ring.moved},
+        "rolling": {"written": moved_up.written, "moved": moved_up.moved},
+    }
 
 
 def seconds(function):
@@ -183,25 +207,31 @@ def measure(size, rounds):
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         ours = Ours(size, folder, text)
-        chunk = ours.chunk()
+        eager = ours.chunk(ours.eager)
     theirs = Theirs(model, ours.rollout.slot.noise[0].clone(), text)
-    ours.rollout.next_index = 0
-    calls = recorded(ours.chunk)
-    bare = bare_loop(calls)
-    bare()
-    assert torch.equal(ours.rollout.slot.latents, chunk), "the bare loop computes something else"
+    line = recorded_line(lambda: ours.chunk(ours.eager))
+    assert torch.equal(line(), eager), "the bare loop computes something else"
+    for _ in range(4):  # met, recorded, recorded again, replayed
+        assert torch.equal(ours.chunk(ours.engine), eager), "the engine computes something else"
     difference = (ours.step() - theirs.step()).abs().max().item()
-    steps = alternating(rounds, ours=lambda: host_time(ours.step), diffusers=lambda: host_time(theirs.step))
-    chunks = alternating(rounds, ours=lambda: seconds(ours.chunk), bare=lambda: seconds(bare))
+    straight = LineBackend().capture(ours.step, "").replay
+    passes = {"ours, engine": straight, "ours, eager": ours.step, "diffusers": theirs.step}
+    steps = alternating(rounds, {name: partial(host_time, run) for name, run in passes.items()})
+    whole = {
+        "ours, engine": partial(ours.chunk, ours.engine),
+        "ours, eager": partial(ours.chunk, ours.eager),
+        "bare": line,
+    }
+    chunks = alternating(rounds, {name: partial(seconds, run) for name, run in whole.items()})
     figures = {name: step_figures(times) for name, times in steps.items()}
     return {
         **asdict(size),
         "largest_difference": difference,
-        "calls_of_a_chunk": len(calls),
         "step": figures,
-        "host_time_ratio": figures["ours"]["outside"]["median"] / figures["diffusers"]["outside"]["median"],
+        "host_time_ratio": to_last({name: step["outside"] for name, step in figures.items()}),
         "chunk": {name: quartiles(times) for name, times in chunks.items()},
-        "chunk_ratio": statistics.median(chunks["ours"]) / statistics.median(chunks["bare"]),
+        "bytes": copied_bytes(ours),
+        "chunk_ratio": to_last({name: quartiles(times) for name, times in chunks.items()}),
     }
 
 
@@ -221,14 +251,25 @@ def report(figures):
         return "{median:9.3f} ({lower:.3f} to {upper:.3f})".format(**{k: v / unit for k, v in spread.items()})
 
     print(f"\n{figures['name']}, {figures['dtype']}, latents {CHUNK}x{figures['height']}x{figures['width']}")
-    print(f"{'host time of a step, ms':28} {'':28} operators")
+    print("host time of a step, ms")
     for name, step in figures["step"].items():
-        print(f"  {name:26} {cell(step['outside']):28} {step['operators']}")
-    print(f"  {'ratio':26} {figures['host_time_ratio']:9.3f}")
+        ratio = figures["host_time_ratio"][name]
+        operators = step["operators"]
+        print(f"  {name:14} {cell(step['outside']):28} {ratio:6.3f} x diffusers, {operators} operators")
     print("a whole chunk, ms")
     for name, spread in figures["chunk"].items():
-        print(f"  {name:26} {cell(spread)}")
-    print(f"  {'ratio':26} {figures['chunk_ratio']:9.3f}")
+        print(f"  {name:14} {cell(spread):28} {figures['chunk_ratio'][name]:6.3f} x bare")
+    copied = figures["bytes"]
+    window, own = mib(copied["window"]), mib(copied["own_keys_and_values"])
+    print(f"keys and values, MiB: window {window}, a chunk's own {own}")
+    for name in ("ring", "rolling"):
+        found = copied[name]
+        print(f"  {name:14} written {mib(found['written'])} in five passes, moved {mib(found['moved'])}")
+
+
+def mib(count):
+    """Bytes in MiB."""
+    return f"{count / 2**20:.2f}"
 
 
 def main():

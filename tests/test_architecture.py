@@ -26,7 +26,7 @@ LAYERS = (
     ("infra.runner",),
     ("plan",),
     ("plugins",),
-    ("testing", "cli", "__main__"),
+    ("testing", "cli", "bench", "__main__"),
 )
 """Of core, lowest first: on import a module imports only what is in its own layer or below it."""
 

@@ -8,6 +8,7 @@ from flashdreams.testing.fake_gpu import host_syncs_on_fake_gpu
 from flashdreams.testing.graph_readiness import record_rollouts
 from flashdreams.testing.toy import (
     ToyControlEncoder,
+    ToyDecoder,
     ToyTransformer,
     ToyTransformerConfig,
     toy_pipeline_config,
@@ -97,6 +98,23 @@ def test_an_item_is_found_on_the_cpu():
 @pytest.mark.parametrize("mutant", [ItemTransformer, ListTransformer, CpuTransformer])
 def test_host_syncs_are_found_on_a_gpu_of_shapes_alone(mutant):
     pipeline = pipeline_with(mutant)
+    rollout = pipeline.initialize_cache()
+    list(pipeline.stream(rollout, [0.5] * 2))
+    assert host_syncs_on_fake_gpu(pipeline, rollout) != []
+
+
+class ListDecoder(ToyDecoder):
+    """Fault: reads a value through a list."""
+
+    def forward(self, latents, state):
+        pixels, state = super().forward(latents, state)
+        return pixels * (1 + latents.flatten()[0].tolist() / 1e6), state
+
+
+def test_host_syncs_of_a_decoder_are_found_on_a_gpu_of_shapes_alone():
+    config = toy_pipeline_config()
+    config.decoder._target = ListDecoder
+    pipeline = config.setup()
     rollout = pipeline.initialize_cache()
     list(pipeline.stream(rollout, [0.5] * 2))
     assert host_syncs_on_fake_gpu(pipeline, rollout) != []

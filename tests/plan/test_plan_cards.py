@@ -48,6 +48,13 @@ def test_a_pass_takes_as_long_as_what_takes_longer():
     assert card(measured_dtype="float32").seconds(10**12, 0, "float32") == 1.0
 
 
+def test_products_in_float8_take_half_as_long_where_a_card_has_them():
+    assert card().seconds(10**12, 0, "bfloat16", 6 * 10**11) == pytest.approx(0.7)
+    assert card(float8_rate=1.0).seconds(10**12, 0, "bfloat16", 6 * 10**11) == pytest.approx(1.0)
+    assert card().seconds(10**12, 3 * 10**9, "bfloat16", 10**12) == 3.0
+    assert [name for name, each in CARDS.items() if each.float8_rate == 1.0] == ["A100"]
+
+
 def test_the_floor_of_a_period_is_the_sum_over_its_passes(toy_config):
     quick = card(flops=1e30, bandwidth=1e6)
     plan = plan_of(toy_config(), cards=[quick, card(bandwidth=1e30)])

@@ -11,7 +11,7 @@ from flashdreams.cli.plan_text import scaled
 from flashdreams.plan import CARDS
 
 NUMBER = (int, float)
-WORK = {"flops": int, "moved": int}
+WORK = dict.fromkeys(("flops", "moved", "float8_flops", "attention_flops"), int)
 SCHEMA = {
     "slug": str,
     "size": {
@@ -31,7 +31,7 @@ SCHEMA = {
         {
             "card": {
                 **{"name": str, "flops": NUMBER, "bandwidth": NUMBER, "memory": int, "source": str},
-                **{"kind": str, "measured_dtype": str},
+                **{"kind": str, "measured_dtype": str, "float8_rate": float, "attention": type(None)},
             },
             **{"total": int, "fits": bool, "context_on_host": bool, "first_period": NUMBER},
             **{"period": NUMBER, "fps": NUMBER, "real_time": bool},

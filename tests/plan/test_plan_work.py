@@ -89,7 +89,8 @@ def test_weights_keys_and_noise_take_what_their_shapes_say(toy_config, dtype, si
     indices = 8 * (32 + 32 + 2 + 8 + 8) + 4 * 2
     assert plan.memory.kv_cache == keys_and_values + indices
     assert plan.memory.noise == 2 * 2 * (4 * 2 * 4 * 4) * size
-    assert plan.memory.states == 2 * (2 * 4 * 1 * 4 * 4) * size + 3 * FLOAT  # the control is float32
+    carried, clean = 2 * (2 * 4 * 1 * 4 * 4), 2 * (2 * 4 * 2 * 4 * 4)
+    assert plan.memory.states == (carried + clean) * size + 4 * FLOAT  # control and timestep are float32
 
 
 def test_fewest_bytes_are_weights_once_and_what_is_read_and_written(toy_config):
@@ -128,5 +129,5 @@ def test_a_chunk_as_long_as_the_window_has_no_other_chunk(toy_config):
 
 def test_a_plan_without_decoder_knows_no_pixel_frames(toy_config):
     plan = plan_of(derive_config(toy_config(), pipeline=dict(decoder=None)))
-    assert (plan.size.frames, plan.memory.states) == (0, 3 * FLOAT)
+    assert (plan.size.frames, plan.memory.states) == (0, 2 * (4 * 2 * 8 * 8) * FLOAT + 4 * FLOAT)
     assert passes(plan)["decode"].full.flops == 0

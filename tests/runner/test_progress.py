@@ -34,7 +34,7 @@ def test_a_terminal_gets_a_bar():
         "from flashdreams.infra.runner.progress import Pace, Progress\n"
         "progress = Progress('toy on cpu', Pace(fps=16, total=3, began=time.monotonic()))\n"
         "progress.begin(); progress.rollout_began()\n"
-        "for _ in range(3): progress.chunk_made(12); progress.chunk_final(); time.sleep(0.15)\n"
+        "for _ in range(3): progress.chunk_made(12); progress.chunk_final('graph'); time.sleep(0.15)\n"
         "progress.end('36 frames are in v.mp4.')\n"
     )
     parent, child = pty.openpty()

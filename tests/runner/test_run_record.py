@@ -1,4 +1,6 @@
+import logging
 import platform
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 from flashdreams.errors import InputError
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.diffusion.scheduler.config import UniPCSchedulerConfig
+from flashdreams.infra.pipeline.execution import Execution
 from flashdreams.infra.runner.run_record import check_files, version_changes
 from flashdreams.io.checksum import sha256_of
 
@@ -53,7 +56,41 @@ def test_the_record_holds_what_the_video_is_made_from(toys, tmp_path):
         "files": {str(tmp_path / "steer.txt"): sha256_of(tmp_path / "steer.txt")},
         "controls": [0.25],
     }
-    assert record["made"] == {"output": "v.mp4", "finished": True, "chunks": 6, "frames": 12}
+    assert record["made"] == {
+        "output": "v.mp4",
+        "finished": True,
+        "chunks": 6,
+        "frames": 12,
+        "paths": [{"path": "eager", "first_chunk": 0, "chunks": 6}],
+    }
+
+
+class SwappedAfterTwo(Execution):
+    """Runs eagerly, and says that it does not from chunk 2 on."""
+
+    def begin_chunk(self, rollout, index):
+        return "eager" if index < 2 else "compiled"
+
+
+def test_it_tells_which_chunks_were_computed_how(toys, tmp_path, caplog):
+    runner = derive_config(toys.TOY, progress="off", total_blocks=5, output=tmp_path / "v.mp4").setup()
+    runner.pipeline.execution = SwappedAfterTwo()
+    with caplog.at_level(logging.INFO, logger="flashdreams.infra.runner"):
+        runner.run()
+    assert record_of(tmp_path / "v.mp4")["made"]["paths"] == [
+        {"path": "eager", "first_chunk": 0, "chunks": 2},
+        {"path": "compiled", "first_chunk": 2, "chunks": 3},
+    ]
+    lines = [record.getMessage() for record in caplog.records]
+    assert [re.sub(r"\d+\.\d+", "_", line) for line in lines] == [
+        f"chunk {n} is final after _ s ({'eager' if n < 2 else 'compiled'})" for n in range(5)
+    ]
+
+
+def test_where_a_profile_went_is_no_part_of_it(toys, tmp_path):
+    record = run(toys.TOY, output=tmp_path / "v.mp4", profile=tmp_path / "v.json", total_blocks=1)
+    assert "profile" not in record["config"]
+    assert "files" not in record["made_from"]
 
 
 def test_it_is_on_disk_from_the_first_chunk_on(toys, tmp_path):

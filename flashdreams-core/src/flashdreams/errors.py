@@ -94,6 +94,10 @@ class ComponentError(FlashDreamsError):
     """A component that does not keep the contract of its base class; its author's mistake."""
 
 
+class GraphFaultError(ComponentError):
+    """A stage of a chunk that a CUDA graph cannot hold, or would replay wrongly."""
+
+
 class RolloutError(FlashDreamsError):
     """A rollout was used in a way it cannot be."""
 
@@ -190,6 +194,14 @@ class DeviceError(FlashDreamsError):
 
 class DeviceMemoryError(DeviceError):
     """A run that the memory of its device cannot hold."""
+
+
+class ArtefactError(FlashDreamsError):
+    """A file of compiled code that cannot be taken up."""
+
+
+class GraphCaptureError(DeviceError):
+    """A CUDA graph was demanded, and cannot be captured."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -117,7 +117,7 @@ REFUSED = {
     "a sink without room": ((*RUN, f"{TRANSFORMER}.sink", "12"), "window is 12 and sink 12"),
     "graphs": (
         (*RUN, f"{TRANSFORMER}.use-cuda-graph", "True"),
-        "use_cuda_graph is True.|This version runs eagerly|Leave --pipeline.diffusion-model.transformer",
+        "use_cuda_graph is True, and the device is cpu.|NVIDIA|Leave --pipeline.diffusion-model.transformer",
     ),
     "an NPZ of two columns": (
         (*RUN, "--controls", "wide.npz"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -22,7 +24,7 @@ def dit() -> RacerDiT:
     return model.eval()
 
 
-def full(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def full(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     scores = torch.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
     return torch.einsum("bhqk,bkhd->bqhd", scores.softmax(-1), v)
 
@@ -48,10 +50,11 @@ def test_streaming_equals_parallel(dit: RacerDiT) -> None:
             seen = [*past[layer][-(WINDOW - 1) :], (k, v)]
             if keep:
                 past[layer].append((k, v))
-            return full(layer, q, torch.cat([p[0] for p in seen], 1), torch.cat([p[1] for p in seen], 1))
+            return full(q, torch.cat([p[0] for p in seen], 1), torch.cat([p[1] for p in seen], 1))
 
         controls, position = actions[:, frame : frame + 1], torch.tensor([frame + 1000])
-        return dit(latents, 1000 * level, controls, previous, position, attend)
+        attends = [partial(attend, layer) for layer in range(len(dit.blocks))]
+        return dit(latents, 1000 * level, controls, previous, position, attends)
 
     previous = before
     for frame in range(FRAMES):
@@ -67,22 +70,22 @@ def test_streaming_equals_parallel(dit: RacerDiT) -> None:
 @torch.no_grad()
 def test_only_relative_positions_matter(dit: RacerDiT) -> None:
     given = inputs(3)
-    near = dit(*given, torch.arange(3), full)
-    far = dit(*given, torch.arange(3) + 100_000, full)
+    near = dit(*given, torch.arange(3), [full] * 2)
+    far = dit(*given, torch.arange(3) + 100_000, [full] * 2)
     torch.testing.assert_close(near, far, atol=1e-4, rtol=1e-3)
 
 
 @torch.no_grad()
 def test_every_input_is_used(dit: RacerDiT) -> None:
     latents, levels, controls, previous = inputs(1)
-    at = torch.arange(1)
-    base = dit(latents, levels, controls, previous, at, full)
+    at, attends = torch.arange(1), [full] * 2
+    base = dit(latents, levels, controls, previous, at, attends)
     assert base.shape == latents.shape
     for changed in (
-        dit(latents + 1, levels, controls, previous, at, full),
-        dit(latents, levels * 0.5, controls, previous, at, full),
-        dit(latents, levels, controls * 0.5, previous, at, full),
-        dit(latents, levels, controls, previous + 1, at, full),
+        dit(latents + 1, levels, controls, previous, at, attends),
+        dit(latents, levels * 0.5, controls, previous, at, attends),
+        dit(latents, levels, controls * 0.5, previous, at, attends),
+        dit(latents, levels, controls, previous + 1, at, attends),
     ):
         assert (changed - base).abs().max() > 1e-4
 
@@ -96,5 +99,5 @@ def test_attend_sees_every_layer_and_token(dit: RacerDiT) -> None:
         assert q.shape == k.shape == v.shape == (2, 2 * FRAME_TOKENS, 2, 16)
         return v
 
-    dit(*inputs(2), torch.arange(2), attend)
+    dit(*inputs(2), torch.arange(2), [partial(attend, layer) for layer in range(2)])
     assert layers == [0, 1]

@@ -17,9 +17,12 @@ COMMANDS = {
     "run": "flashdreams.cli.run",
     "show": "flashdreams.cli.show",
     "plan": "flashdreams.cli.plan",
+    "warm": "flashdreams.cli.warm",
+    "bench": "flashdreams.cli.bench",
     "download": "flashdreams.cli.download",
     "components": "flashdreams.cli.components",
     "plugins": "flashdreams.cli.plugins",
+    "cache": "flashdreams.cli.cache",
     "doctor": "flashdreams.cli.doctor",
 }
 """Core's own commands, and the module of each: its ``SUMMARY`` in one line, and ``main(argv) -> int``."""

@@ -68,7 +68,7 @@ def _memory(plan: Plan) -> str:
         ("KV cache", memory.kv_cache, ""),
         ("context", memory.context, "conditions, and keys and values made of them"),
         ("noise", memory.noise, ""),
-        ("states", memory.states, "of streaming encoder and decoder"),
+        ("states", memory.states, "clean latents, and what streaming encoder and decoder carry along"),
         ("last chunk", memory.pixels, "while the next one is made"),
     )
     rows = [(name, binary(count), note) for name, count, note in held if count]

@@ -92,13 +92,27 @@ def _multiplies(device: str, dtype: str) -> bool:
 
 
 def attention() -> dict[str, str]:
-    """The attention backends: which can run on each kind of device, and which one is taken."""
-    from flashdreams.core.attention import backend_report
+    """The attention backends: which can run on each kind of device, which one is taken, and why.
 
-    return {
-        f"{device} {backend.name}": (backend.unavailable or "runs") + (" (auto)" if backend.is_auto else "")
+    A GPU is asked for bfloat16, and all for heads of 128 channels, as Wan's are.
+    """
+    import torch
+
+    from flashdreams.core.attention import BackendStatus, backend_report
+
+    def verdict(backend: BackendStatus) -> str:
+        if backend.unavailable is not None:
+            return backend.unavailable
+        return f"runs{' (auto)' if backend.is_auto else ''}, {backend.reason}"
+
+    reports = {
+        device: backend_report(device, torch.bfloat16 if device == "cuda" else torch.float32, head_dim=128)
         for device in _kinds()
-        for backend in backend_report(device)
+    }
+    return {
+        f"{device} {backend.name}": verdict(backend)
+        for device, report in reports.items()
+        for backend in report
     }
 
 

@@ -12,10 +12,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from flashdreams.core.kernels.quantise_rows import FLOAT8_MAX
+
 CacheDtype = Literal["model", "float8_e4m3fn"]
 """What keys and values are kept in: the model's dtype, or 8 bits and a scale for each token and head."""
-
-FLOAT8_MAX = 448.0
 
 
 def compacted(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ from torch import Tensor
 from flashdreams.core.attention import takes_lengths
 from flashdreams.core.compact import CacheDtype
 from flashdreams.core.layer_cache import LayerCache
-from flashdreams.core.window import check_rope_positions, check_window
+from flashdreams.core.window import check_cache_dtype, check_rope_positions, check_window
 from flashdreams.errors import OutOfOrderError, SnapshotError
 
 RopePositions = Literal["absolute", "window"]
@@ -35,7 +35,7 @@ class KVCache:
     """Keys and values of the latent frames that attention sees.
 
     Sizes are in latent frames, each of ``frame_tokens`` tokens. Call :meth:`begin_chunk` on the host
-    before the forward passes of a chunk, and :meth:`update` in each attention layer.
+    before the forward passes of a chunk, and ``layers[i].attend`` in each attention layer.
 
     Args:
         layers: Attention layers.
@@ -51,9 +51,11 @@ class KVCache:
         rope_positions: What positions count: "absolute" from the beginning of the rollout, for keys that
             are rotated before they are stored; "window" from the beginning of the window, for keys that
             are stored raw and rotated whenever they are read, so that positions stay below ``window``.
+        cache_dtype: "model" keeps them in ``dtype``; "float8_e4m3fn" in 8 bits with a scale for each token
+            and head, in half of the memory, widened whenever they are read (compact).
 
     Raises:
-        FieldValueError: Window or sink hold no whole chunks, or the window has no room.
+        FieldValueError: Window or sink hold no whole chunks, the window has no room, or an unknown name.
     """
 
     keys: Tensor
@@ -99,6 +101,7 @@ class KVCache:
     ) -> None:
         check_window(window, sink, chunk)
         check_rope_positions(rope_positions)
+        check_cache_dtype(cache_dtype)
         self.frame_tokens, self.window, self.sink, self.chunk = frame_tokens, window, sink, chunk
         self.rope_positions = rope_positions
         shape = (layers, batch_size, window * frame_tokens, heads, head_dim)
@@ -118,7 +121,7 @@ class KVCache:
         self.lengths = torch.zeros(batch_size, dtype=torch.int32, device=device)
         self.filled = 0
         self.index = -1
-        parts = zip(*(memory.unbind(0) for memory in self._memories), strict=True)
+        parts = zip(*(memory.unbind(0) for memory in self._memories.values()), strict=True)
         self.layers = tuple(LayerCache(self, *part) for part in parts)
 
     def begin_chunk(self, index: int) -> None:
@@ -166,8 +169,17 @@ class KVCache:
 
     def snapshot(self) -> dict[str, Any]:
         """A host copy of what attention may see: index, keys and values, and their scales."""
-        seen = [memory[:, :, : self.filled].to("cpu", copy=True) for memory in self._memories]
-        return {"index": self.index, "layout": self._layout, "seen": seen}
+        seen = {name: t[:, :, : self.filled].to("cpu", copy=True) for name, t in self._memories.items()}
+        return {"index": self.index, "layout": self._layout, **seen}
+
+    def take(self, other: KVCache) -> None:
+        """Hold what another cache of the same sizes holds, on the device, at the addresses that this one has."""
+        if other.index >= 0:
+            self.begin_chunk(other.index)
+            for name, memory in self._memories.items():
+                memory[:, :, : self.filled].copy_(other._memories[name][:, :, : self.filled])
+        else:
+            self.index, self.filled = -1, 0
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take up a snapshot, at the addresses that the cache has.
@@ -182,9 +194,9 @@ class KVCache:
                 "Restore it to a pipeline of the config it was taken from.",
             )
         frames = min(snapshot["index"] + 1, self.window // self.chunk) * self.chunk
-        rooms = [memory[:, :, : frames * self.frame_tokens] for memory in self._memories]
-        stored, room = snapshot["seen"][0], rooms[0]
-        if [_kind(t) for t in snapshot["seen"]] != [_kind(t) for t in rooms]:
+        rooms = {name: t[:, :, : frames * self.frame_tokens] for name, t in self._memories.items()}
+        stored, room = snapshot["keys"], rooms["keys"]
+        if stored.shape != room.shape or stored.dtype != room.dtype:
             raise SnapshotError(
                 f"The snapshot's keys are {stored.dtype} {list(stored.shape)}.",
                 f"After chunk {snapshot['index']} this cache holds {room.dtype} {list(room.shape)}.",
@@ -194,13 +206,13 @@ class KVCache:
             self.index, self.filled = -1, 0
             return
         self.begin_chunk(snapshot["index"])
-        for room, seen in zip(rooms, snapshot["seen"], strict=True):
-            room.copy_(seen)
+        for name, room in rooms.items():
+            room.copy_(snapshot[name])
 
     def state_tensors(self) -> list[Tensor]:
         """Every tensor that the cache owns, for accounting of memory and addresses."""
         return [
-            *self._memories,
+            *self._memories.values(),
             self.write_index,
             self.query_positions,
             self.key_positions,
@@ -210,10 +222,10 @@ class KVCache:
         ]
 
     @property
-    def _memories(self) -> list[Tensor]:
+    def _memories(self) -> dict[str, Tensor]:
         """Keys and values of all layers, and their scales where the cache is compact."""
-        memories = (self.keys, self.values, self.key_scales, self.value_scales)
-        return [memory for memory in memories if memory is not None]
+        named = {name: getattr(self, name) for name in ("keys", "values", "key_scales", "value_scales")}
+        return {name: memory for name, memory in named.items() if memory is not None}
 
     @property
     def _layout(self) -> tuple[int, int, int, str]:
@@ -230,7 +242,3 @@ class KVCache:
         newest = last - (last - frames) % (self.window - self.sink)
         positions = torch.where(frames < self.sink, frames, newest - forgotten)
         torch.mul(positions, frames <= last, out=self.key_positions)
-
-
-def _kind(tensor: Tensor) -> tuple[torch.dtype, torch.Size]:
-    return tensor.dtype, tensor.shape

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flashdreams.core.attention import attention
+from flashdreams.core.compact import CacheDtype, compacted, restored
 from flashdreams.core.kv_cache import RopePositions
+from flashdreams.core.layer_cache import Turn
 from flashdreams.core.window import check_window
 
 
@@ -33,11 +36,13 @@ class NaiveKVCache:
         dtype: torch.dtype,
         device: torch.device | str,
         rope_positions: RopePositions = "absolute",
+        cache_dtype: CacheDtype = "model",
     ) -> None:
         check_window(window, sink, chunk)
         self.frame_tokens, self.window, self.sink, self.chunk = frame_tokens, window, sink, chunk
         self.rope_positions = rope_positions
         self.device = torch.device(device)
+        self.is_compact = cache_dtype != "model"
         self.index = -1
         self._chunks: list[dict[int, tuple[Tensor, Tensor]]] = [{} for _ in range(layers)]
         self.layers = tuple(NaiveLayer(self, layer) for layer in range(layers))
@@ -48,9 +53,14 @@ class NaiveKVCache:
 
     def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the current chunk and return every chunk in sight, ``[B, filled, heads, head_dim]``."""
-        self._chunks[layer][self.index] = (k.clone(), v.clone())
+        kept = [restored(*compacted(t)) if self.is_compact else t.clone() for t in (k, v)]
+        self._chunks[layer][self.index] = (kept[0], kept[1])
         seen = [self._chunks[layer][index] for index in self.chunks_in_sight()]
         return torch.cat([k for k, _ in seen], dim=1), torch.cat([v for _, v in seen], dim=1)
+
+    def takes_lengths(self, backend: str) -> bool:
+        """Whether attention over this cache reads lengths on the device: never."""
+        return False
 
     def chunks_in_sight(self) -> list[int]:
         """Chunks that attention sees, the current one last."""
@@ -101,3 +111,10 @@ class NaiveLayer:
     def update(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the current chunk and return every chunk in sight."""
         return self.past.update(self._layer, k, v)
+
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, *, backend: str = "auto", turn: Turn | None = None
+    ) -> Tensor:
+        """Keep the current chunk, and let its queries read every chunk in sight."""
+        keys, values = self.update(k, v)
+        return attention(q, keys if turn is None else turn(keys), values, backend=backend)

@@ -26,7 +26,7 @@ class LayerCache:
     past: KVCache
     """The cache of all layers, which says where the current chunk goes and how much is filled."""
     keys: Tensor
-    """``[B, window * frame_tokens, heads, head_dim]``, never moved; bytes of float8 where there are scales."""
+    """``[B, window * frame_tokens, heads, head_dim]``, never moved; bytes of float8 where scaled."""
     values: Tensor
     """Like ``keys``."""
     key_scales: Tensor | None = None
@@ -57,6 +57,10 @@ class LayerCache:
             DeviceError: There is no such backend, or this device or dtype does not have it.
         """
         self.write(k, v)
+        return self.look(q, backend=backend, turn=turn)
+
+    def look(self, q: Tensor, *, backend: str = "auto", turn: Turn | None = None) -> Tensor:
+        """Let queries read all that attention may see, once the chunk is written; see :meth:`attend`."""
         by_length = takes_lengths(q.device, q.dtype, backend, q.shape[-1])
         keys, values = self.read(None if by_length else self.past.filled)
         if turn is not None:

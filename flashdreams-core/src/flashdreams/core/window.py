@@ -1,4 +1,4 @@
-"""Which windows and positions a KV cache can have. No torch here: configs check them too."""
+"""Which windows, positions and dtypes a KV cache can have. No torch here: configs check them too."""
 
 from __future__ import annotations
 
@@ -35,4 +35,18 @@ def check_rope_positions(rope_positions: str) -> None:
             f"rope_positions is {rope_positions!r}.",
             'It is "absolute" or "window".',
             'Leave it at "absolute", unless rollouts have no end.',
+        )
+
+
+def check_cache_dtype(cache_dtype: str) -> None:
+    """Refuse dtypes that keys and values are not kept in.
+
+    Raises:
+        FieldValueError: Neither "model" nor "float8_e4m3fn".
+    """
+    if cache_dtype not in ("model", "float8_e4m3fn"):
+        raise FieldValueError(
+            f"cache_dtype is {cache_dtype!r}.",
+            'It is "model", for the dtype of the weights, or "float8_e4m3fn".',
+            'Leave it at "model", unless memory is short.',
         )

@@ -59,9 +59,21 @@ def updated(old: Any, new: Any, device: torch.device | None = None) -> Any:
     """
     if signature(old) == signature(new):
         for target, source in zip(tensors(old), tensors(new), strict=True):
-            target.copy_(source)
+            copy_in(target, source)
         return old
     return mapped(lambda t: t.detach().to(device or t.device, copy=True), new)
+
+
+def copy_in(target: Tensor, source: Tensor) -> None:
+    """``target.copy_(source)`` that never makes the host wait for a GPU.
+
+    What goes from the host to a GPU goes through pinned memory of torch's cache, which keeps it until it has
+    arrived.
+    """
+    if target.is_cuda and source.device.type == "cpu":
+        target.copy_(source.to(target.dtype).contiguous().pin_memory(), non_blocking=True)
+    else:
+        target.copy_(source)
 
 
 def snapshot(tree: Any) -> Any:
@@ -82,6 +94,23 @@ def restored(current: Any, saved: Any, device: torch.device) -> Any:
     if not here or type(current) is not type(saved):
         return updated(current, saved, device)
     return _rebuilt(saved, [restored(here.get(key), child, device) for key, child in _children(saved)])
+
+
+def carried_over(current: Any, other: Any, device: torch.device) -> Any:
+    """What ``other`` holds now, at ``current``'s addresses where the two have one shape; on the device.
+
+    An object that looks after itself does it by ``take(other)`` where it can, else by way of a snapshot.
+    """
+    if _looks_after_itself(current):
+        if hasattr(current, "take"):
+            current.take(other)
+        else:
+            current.restore(other.snapshot())
+        return current
+    here = dict(_children(current))
+    if not here or type(current) is not type(other):
+        return updated(current, other, device)
+    return _rebuilt(other, [carried_over(here.get(key), child, device) for key, child in _children(other)])
 
 
 def _looks_after_itself(tree: Any) -> bool:

@@ -43,6 +43,11 @@ def resident_memory(root: Path = _ROOT) -> int | None:
     return _kib(_read(root / "proc/self/status"), "VmRSS")
 
 
+def most_resident_memory(root: Path = _ROOT) -> int | None:
+    """The most bytes of this process that were in memory at once; None where there is no ``/proc``."""
+    return _kib(_read(root / "proc/self/status"), "VmHWM")
+
+
 def binary(size: float) -> str:
     """A number of bytes for people, in the units in which memory is sold: ``5.62 GiB``, ``48.0 MiB``."""
     for unit, scale, digits in (("GiB", 2**30, 2), ("MiB", 2**20, 1)):

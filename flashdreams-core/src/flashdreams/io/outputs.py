@@ -12,6 +12,7 @@ from flashdreams.errors import OutputError
 
 LATENTS_SUFFIX = ".npz"
 SUFFIXES = (".mp4", ".gif", LATENTS_SUFFIX, "")
+TRACE_SUFFIX = ".json"
 RECORD_SUFFIX = ".run.yaml"
 
 
@@ -54,6 +55,24 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
     _check_writable(path)
 
 
+def check_trace(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a file for a profiler's trace that could not be written. Nothing is made.
+
+    Raises:
+        OutputError: Something is there already, the folder cannot be written, or the suffix is another.
+    """
+    if path.suffix.lower() != TRACE_SUFFIX:
+        raise OutputError(
+            f"The profile is {path}.",
+            "A profile is a .json file, for chrome://tracing or ui.perfetto.dev.",
+            f"Name it {path.with_suffix(TRACE_SUFFIX).name}, for instance.",
+        )
+    _check_kind(path, "--profile")
+    if not overwrite and is_taken(path):
+        raise exists_already(path, "--profile")
+    _check_writable(path, "--profile")
+
+
 def check_free(path: Path, *, overwrite: bool = False) -> None:
     """Refuse to replace what exists already, unless ``overwrite`` is set.
 
@@ -64,22 +83,26 @@ def check_free(path: Path, *, overwrite: bool = False) -> None:
         raise exists_already(path)
 
 
-def exists_already(path: Path) -> OutputError:
+def exists_already(path: Path, flag: str = "--output") -> OutputError:
     """The error of an output whose name is taken."""
     return OutputError(
         f"{path} exists already.",
         "An output is never replaced unasked.",
-        "Choose another name with --output, or set --overwrite.",
+        f"Choose another name with {flag}, or set --overwrite.",
     )
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, make_folder: bool = False) -> None:
     """Write a text file, or replace it, at one stroke: it is never seen half-written.
+
+    With ``make_folder`` its folder is made where there is none.
 
     Raises:
         OSError: The disk is full, or failed. What was there before is there still.
     """
     unfinished = path.with_name(f".{path.name}.unfinished")
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
         unfinished.write_text(text, encoding="utf-8")
         unfinished.replace(path)
@@ -87,13 +110,13 @@ def write_text(path: Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _check_kind(path: Path) -> None:
+def _check_kind(path: Path, flag: str = "--output") -> None:
     is_folder = path.suffix == ""
     if os.path.isdir(path) and not is_folder:  # unlike Path's, these raise nothing
         raise OutputError(
             f"{path} is a folder.",
             f"An output with the suffix {path.suffix} is a file.",
-            "Choose another name with --output.",
+            f"Choose another name with {flag}.",
         )
     if is_folder and os.path.exists(path) and not os.path.isdir(path):
         raise OutputError(
@@ -103,7 +126,7 @@ def _check_kind(path: Path) -> None:
         )
 
 
-def _check_writable(path: Path) -> None:
+def _check_writable(path: Path, flag: str = "--output or --output-dir") -> None:
     try:
         with tempfile.TemporaryFile(dir=_deepest_there(path.parent if path.suffix else path)):
             pass
@@ -113,7 +136,7 @@ def _check_writable(path: Path) -> None:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}.",
             "An output goes to a folder that is there or can be made, where you may write.",
-            "Choose another place with --output or --output-dir.",
+            f"Choose another place with {flag}.",
         ) from error
 
 

@@ -18,10 +18,9 @@ def to_uint8(pixels: Tensor) -> Frames:
     A byte is ``(pixel + 1) * 127.5`` in float32, clamped to [0, 255] and rounded to the nearest whole
     number, halves to the even one. It undoes ``byte / 127.5 - 1`` exactly.
     """
-    import torch
+    from flashdreams.core.kernels.pixels import pixels_to_bytes
 
-    levels = pixels.detach().float().add(1).mul_(127.5).clamp_(0, 255).round_().to(torch.uint8)
-    return levels.permute(0, 2, 3, 4, 1).contiguous().cpu().numpy()
+    return pixels_to_bytes(pixels).cpu().numpy()
 
 
 def side_by_side(frames: Frames) -> Frames:

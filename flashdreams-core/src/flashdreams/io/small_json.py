@@ -20,6 +20,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return held if isinstance(held, dict) else {}
 
 
+def last_object(path: Path) -> dict[str, Any]:
+    """The object in the last line of a text, where programs leave it for programs; an empty one if none is.
+
+    Indentation does not matter, nor do empty lines behind it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        held = json.loads(next((line for line in reversed(lines) if line.strip()), ""))
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
 def merge_json(path: Path, changes: Mapping[str, Any]) -> None:
     """Set keys of the object in a file, which is made where there is none; the others stay.
 

@@ -29,14 +29,27 @@ class Card:
     """Kind of device, as torch names it."""
     measured_dtype: str = ""
     """The dtype that ``flops`` was measured in; empty where it comes from a data sheet."""
+    attention: float | None = None
+    """FLOPs per second of attention, where that was measured; like ``flops`` where it was not."""
+    float8_rate: float = 2.0
+    """Rate of float8 products, summed in float32, over bfloat16's; 1 where they are widened instead."""
 
     def flops_in(self, dtype: str) -> float:
         """FLOPs per second in ``dtype``: half of bfloat16's in float32, unless it was measured."""
         return self.flops * (_TF32_SHARE if dtype == "float32" and not self.measured_dtype else 1.0)
 
-    def seconds(self, flops: int, moved: int, dtype: str) -> float:
-        """Least seconds for a pass of ``flops`` that moves ``moved`` bytes (Williams et al. 2009)."""
-        return max(flops / self.flops_in(dtype), moved / self.bandwidth)
+    def seconds(
+        self, flops: int, moved: int, dtype: str, float8_flops: int = 0, attention_flops: int = 0
+    ) -> float:
+        """Least seconds for a pass of ``flops`` that moves ``moved`` bytes (Williams et al. 2009).
+
+        ``float8_flops`` of the FLOPs are products in float8, and ``attention_flops`` attention's.
+        """
+        rate = self.flops_in(dtype)
+        products = (flops - float8_flops - attention_flops) / rate
+        in_float8 = float8_flops / (self.flops * self.float8_rate)
+        attending = attention_flops / (self.attention or rate)
+        return max(products + in_float8 + attending, moved / self.bandwidth)
 
 
 CARDS: dict[str, Card] = {
@@ -47,14 +60,16 @@ CARDS: dict[str, Card] = {
             989 * TERA,
             3350 * GIGA,
             80 * GIGA,
-            "NVIDIA H100 data sheet, SXM: 989 TFLOPS bf16 dense (1,979 sparse), 3.35 TB/s, 80 GB",
+            "NVIDIA H100 data sheet, SXM: 989 TFLOPS bf16 dense (1,979 sparse; fp8 twice that), 3.35 TB/s, "
+            "80 GB",
         ),
         Card(
             "H200",
             989 * TERA,
             4800 * GIGA,
             141 * GIGA,
-            "NVIDIA H200 data sheet, SXM: 989 TFLOPS bf16 dense (1,979 sparse), 4.8 TB/s, 141 GB",
+            "NVIDIA H200 data sheet, SXM: 989 TFLOPS bf16 dense (1,979 sparse; fp8 twice that), 4.8 TB/s, "
+            "141 GB",
         ),
         Card(
             "B200",
@@ -69,30 +84,31 @@ CARDS: dict[str, Card] = {
             312 * TERA,
             2039 * GIGA,
             80 * GIGA,
-            "NVIDIA A100 data sheet, SXM 80 GB: 312 TFLOPS bf16 dense, 2,039 GB/s",
+            "NVIDIA A100 data sheet, SXM 80 GB: 312 TFLOPS bf16 dense, no fp8, 2,039 GB/s",
+            float8_rate=1.0,
         ),
         Card(
             "L40S",
             362 * TERA,
             864 * GIGA,
             48 * GIGA,
-            "NVIDIA L40S data sheet: 362 TFLOPS bf16 dense (733 sparse), 864 GB/s, 48 GB",
+            "NVIDIA L40S data sheet: 362 TFLOPS bf16 dense (733 sparse; fp8 twice that), 864 GB/s, 48 GB",
         ),
         Card(
             "RTX 4090",
             165.2 * TERA,
             1008 * GIGA,
             24 * GIGA,
-            "NVIDIA Ada GPU architecture whitepaper: 165.2 TFLOPS bf16 dense with float32 sums, 1,008 GB/s, "
-            "24 GB",
+            "NVIDIA Ada GPU architecture whitepaper: 165.2 TFLOPS bf16 dense with float32 sums (fp8 twice "
+            "that), 1,008 GB/s, 24 GB",
         ),
         Card(
             "RTX 5090",
             209.5 * TERA,
             1792 * GIGA,
             32 * GIGA,
-            "NVIDIA RTX Blackwell GPU architecture whitepaper: 209.5 TFLOPS bf16 dense with float32 sums, "
-            "1,792 GB/s, 32 GB",
+            "NVIDIA RTX Blackwell GPU architecture whitepaper: 209.5 TFLOPS bf16 dense with float32 sums "
+            "(fp8 twice that), 1,792 GB/s, 32 GB",
         ),
     )
 }

@@ -46,7 +46,10 @@ def passes_of(pipeline: StreamInferencePipeline, rehearsal: Rehearsal, memory: M
 
 def _pass(name: PassName, times: int, rehearsal: Rehearsal, memory: Memory) -> Pass:
     readings = rehearsal.readings[name]
-    first, *_, last = [Work(reading.flops, reading.moved) for reading in (readings[0], readings[-1])]
+    first, last = (
+        Work(reading.flops, reading.moved, reading.float8_flops, reading.attention_flops)
+        for reading in (readings[0], readings[-1])
+    )
     reached = rehearsal.reached(name)
     peak, before = (max(getattr(each, what) for each in reached) for what in ("peak", "live_before"))
     if name == "context":  # its reading begins before anything of the rollout is there
@@ -57,4 +60,5 @@ def _pass(name: PassName, times: int, rehearsal: Rehearsal, memory: Memory) -> P
 
 def _states(slot: Slot) -> list[object]:
     buffers = (slot.encoder, slot.decoder)
-    return [tree for each in buffers for tree in (each.committed, each.staged)] + list(slot.controls.trees)
+    carried = [tree for each in buffers for tree in (each.committed, each.staged)]
+    return [slot.latents, slot.to_decode, slot.timestep, *carried, *slot.controls.trees]

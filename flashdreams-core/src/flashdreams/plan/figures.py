@@ -49,6 +49,10 @@ class Work:
     moved: int
     """Fewest bytes that pass between memory and processor: weights once, keys and values read and written,
     latents, states, pixels."""
+    float8_flops: int = 0
+    """Of the FLOPs, those of products in float8."""
+    attention_flops: int = 0
+    """Of the FLOPs, those of attention."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ class Memory:
     noise: int
     """The draws of one chunk."""
     states: int
-    """Of streaming decoder and encoder: what the next chunk starts from and what it would leave behind."""
+    """The chunk's clean latents, and of streaming decoder and encoder what the next chunk starts from and
+    what it would leave behind."""
     pixels: int
     """The last chunk, which whoever shows it still holds while the next one is made."""
     transient: int
@@ -172,7 +177,10 @@ class Plan:
         """Work of one chunk, with a full window or of the first."""
         works = [(each.times, each.full if full else each.first) for each in self.passes]
         return Work(
-            sum(times * work.flops for times, work in works), sum(times * work.moved for times, work in works)
+            sum(times * work.flops for times, work in works),
+            sum(times * work.moved for times, work in works),
+            sum(times * work.float8_flops for times, work in works),
+            sum(times * work.attention_flops for times, work in works),
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -36,6 +36,10 @@ class Reading:
 
     flops: int = 0
     """Multiplications and additions, each one FLOP."""
+    float8_flops: int = 0
+    """Of these, those of products in float8."""
+    attention_flops: int = 0
+    """Of these, those of attention."""
     live_before: int = 0
     """Bytes alive when it began."""
     peak: int = 0
@@ -80,6 +84,9 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         with counter, _FusedAttention():
             yield reading
         reading.flops = counter.get_total_flops()
+        by_operator = counter.get_flop_counts().get("Global", {})
+        reading.float8_flops = by_operator.get(torch.ops.aten._scaled_mm, 0)
+        reading.attention_flops = by_operator.get(torch.ops.flashdreams.fused_attention, 0)
         reading.peak = self._peak
         reading.small = self._small_peak - small_before
         reading.weights_read = self._weights_read

@@ -85,7 +85,11 @@ def _period(plan: Plan, card: Card, full: bool) -> float | None:
     if {each.part for each in plan.unplanned} & {"step", "decode", "finalize"}:
         return None
     works = [(each.times, each.full if full else each.first) for each in plan.passes]
-    return sum(times * card.seconds(work.flops, work.moved, plan.size.dtype) for times, work in works)
+    dtype = plan.size.dtype
+    return sum(
+        times * card.seconds(work.flops, work.moved, dtype, work.float8_flops, work.attention_flops)
+        for times, work in works
+    )
 
 
 def _rehearsed(

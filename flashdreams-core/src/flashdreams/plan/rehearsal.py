@@ -156,7 +156,8 @@ def _carried(slot: Slot) -> int:
         return bytes_of(cache)
     rest = bytes_of(cache) - bytes_of(past)
     room, written = past.keys.shape[2], past.write_index.numel()
-    return rest + bytes_of(past.keys, past.values) * (past.filled + written) // room
+    memory = bytes_of(past.keys, past.values, past.key_scales, past.value_scales)
+    return rest + memory * (past.filled + written) // room
 
 
 def _reason(error: Exception) -> str:

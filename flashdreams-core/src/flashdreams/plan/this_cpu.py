@@ -33,6 +33,7 @@ def measure_cpu(dtype: str) -> Card:
         f"{torch.get_num_threads()} threads",
         kind="cpu",
         measured_dtype=dtype,
+        float8_rate=1.0,
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
+from flashdreams.infra.decoder.base import StreamingDecoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.pipeline.base import StreamInferencePipeline
 from flashdreams.infra.pipeline.rollout import Rollout
@@ -20,7 +21,7 @@ _FETCHING = frozenset(("item", "tolist", "numpy", "cpu", "__bool__", "__float__"
 
 
 def host_syncs_on_fake_gpu(pipeline: StreamInferencePipeline, rollout: Rollout) -> list[str]:
-    """Host syncs of one chunk, run on a GPU that exists only as shapes.
+    """Host syncs of one chunk, its decoding included, run on a GPU that exists only as shapes.
 
     Values that a CPU tensor gives away for nothing (``.item()``, ``.tolist()``, ``.cpu()``) are what a
     GPU makes the host wait for; here they are refused, or noted, although no GPU is there.
@@ -35,12 +36,19 @@ def host_syncs_on_fake_gpu(pipeline: StreamInferencePipeline, rollout: Rollout) 
         slot = copy.copy(rollout.slot)
         cache = _fake_tree(slot.transformer)
         control, noise = _fake_tree(slot.control), _fake_tree(slot.noise).unbind(0)
+        decoder = None if pipeline.decoder is None else _on_fake_gpu(pipeline.decoder)
+        states = [None, _fake_tree(slot.decoder.state)]
     recorder, methods = GraphRecorder(), _HostMethods()
     try:
         with torch.no_grad(), mode, recorder, methods:
             latents = model.generate(cache, control, noise)
             model.write_context(latents, cache, control)
             model.transformer.remember_chunk(latents, cache)
+            if isinstance(decoder, StreamingDecoder):
+                for state in states:
+                    decoder(latents, state)
+            elif decoder is not None:
+                decoder(latents)
     except DataDependentOutputException as error:
         return [*recorder.host_syncs, *methods.called, str(error.func)]
     return [*recorder.host_syncs, *methods.called]

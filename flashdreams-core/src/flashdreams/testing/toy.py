@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from flashdreams.core.attention import attention
-from flashdreams.core.kv_cache import KVCache, LayerCache
+from flashdreams.core.kv_cache import KVCache
+from flashdreams.core.layer_cache import LayerCache
 from flashdreams.core.rope import apply_rope, rope_angles
 from flashdreams.infra.conditions import Conditions
 from flashdreams.infra.decoder.base import StreamingDecoder, StreamingDecoderConfig
@@ -156,6 +156,7 @@ class ToyTransformer(Transformer):
             dtype=weight.dtype,
             device=weight.device,
             rope_positions=config.rope_positions,
+            cache_dtype=config.cache_dtype,
         )
         return TransformerCache(past=past)
 
@@ -180,13 +181,14 @@ class ToyTransformer(Transformer):
         here = self._angles(past.query_positions, height, width)
         cos, sin = self._angles(past.key_positions, height, width) if raw_keys else here
 
+        def turn(keys: Tensor) -> Tensor:
+            return apply_rope(keys, cos[: keys.shape[1]], sin[: keys.shape[1]])
+
         def attend(layer: LayerCache, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            if not raw_keys:
-                keys, values = layer.update(apply_rope(k, *here), v)
-            else:
-                raw, values = layer.update(k, v)
-                keys = apply_rope(raw, cos[: raw.shape[1]], sin[: raw.shape[1]])
-            return attention(apply_rope(q, *here), keys, values, backend=self.config.attention_backend)
+            turned, backend = apply_rope(q, *here), self.config.attention_backend
+            if raw_keys:
+                return layer.attend(turned, k, v, backend=backend, turn=turn)
+            return layer.attend(turned, apply_rope(k, *here), v, backend=backend)
 
         return [partial(attend, layer) for layer in past.layers]
 

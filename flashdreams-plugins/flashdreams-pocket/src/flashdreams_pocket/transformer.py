@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from flashdreams.core.attention import attention
-from flashdreams.core.kv_cache import KVCache, LayerCache
+from flashdreams.core.kv_cache import KVCache
+from flashdreams.core.layer_cache import LayerCache
 from flashdreams.errors import FieldValueError
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
 from flashdreams_pocket.autoencoder import LATENT_SIZE
@@ -80,6 +80,7 @@ class RacerTransformer(Transformer):
             dtype=weight.dtype,
             device=weight.device,
             rope_positions=config.rope_positions,
+            cache_dtype=config.cache_dtype,
         )
         return RacerCache(past=past, previous=weight.new_zeros(batch_size, *latent_shape))
 
@@ -90,7 +91,7 @@ class RacerTransformer(Transformer):
         latents, controls = cache.context["latents"], cache.context["controls"]
         for index in range(latents.shape[2]):
             self.begin_chunk(cache, index)
-            frame = latents[:, :, index : index + 1]
+            frame = latents[:, :, index : index + 1].contiguous()  # laid out like a generated one
             self.write_context(frame, cache, controls[:, index])
             self.remember_chunk(frame, cache)
         cache.primed = latents.shape[2]
@@ -135,7 +136,7 @@ class RacerTransformer(Transformer):
         """For each layer, attention over what is cached, the frame's own keys and values written first."""
 
         def attend(layer: LayerCache, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return attention(q, *layer.update(k, v), backend=self.config.attention_backend)
+            return layer.attend(q, k, v, backend=self.config.attention_backend)
 
         return [partial(attend, layer) for layer in past.layers]
 

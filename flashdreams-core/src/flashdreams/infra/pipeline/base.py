@@ -24,7 +24,7 @@ from flashdreams.infra.pipeline.checks import (
     prompt_per_member,
 )
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
-from flashdreams.infra.pipeline.execution import Execution
+from flashdreams.infra.pipeline.execution import Execution, Warming
 from flashdreams.infra.pipeline.noise import NoiseSource, fill_noise, philox_noise
 from flashdreams.infra.pipeline.observers import Observers
 from flashdreams.infra.pipeline.rollout import PendingChunk, Rollout, Snapshot
@@ -201,6 +201,14 @@ class StreamInferencePipeline(nn.Module):
             yield self.generate(index, cache, input=control)
             self.finalize(index, cache)
 
+    def warmup(self, **given: Any) -> list[Any]:
+        """Make ready what chunks will need, before the first is asked for: graphs, where there are any.
+
+        Args:
+            **given: Examples of what rollouts will be given, as :class:`Warming` names them.
+        """
+        return self.execution.warm_up(self, Warming(**given))
+
     @torch.no_grad()
     def restore(self, snapshot: Snapshot) -> Rollout:
         """A rollout that goes on from ``snapshot``.
@@ -254,6 +262,7 @@ class StreamInferencePipeline(nn.Module):
         self.execution.rejoin()  # only then may the memory of the state be used again
 
     def _open_rollout(self, size: Size, seed: int, noise: NoiseSource) -> Rollout:
+        self.execution.catch_up()  # a slot of another size may be dropped for this one
         return Rollout(self, self.slots.lease(size), seed, noise)
 
     def _check_ours(self, rollout: Rollout) -> None:

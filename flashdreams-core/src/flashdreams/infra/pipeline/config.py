@@ -32,6 +32,9 @@ class StreamInferencePipelineConfig(InstantiateConfig):
     """Width in pixels (of the latents, where there is no decoder), unless a rollout asks for another."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Floating-point type of weights, latents and pixels."""
+    quantise: Literal["none", "fp8", "fp8-weights", "int8-weights"] = "none"
+    """Keep the linear layers of the transformer's blocks in 8 bits, or multiply in them too ("fp8"), where
+    :meth:`setup` builds the pipeline."""
     slots: int = 4
     """Rollouts that may live at once, each with a KV cache of its own."""
 
@@ -44,6 +47,20 @@ class StreamInferencePipelineConfig(InstantiateConfig):
                     f"Set {name} to at least 1.",
                 )
         self.check_size(self.height, self.width)
+
+    def setup(self, device: str | None = None) -> Any:
+        """Build the pipeline, on ``device`` when one is given, and quantise it as the config says.
+
+        Raises:
+            TargetError: ``_target`` cannot be imported or is not a class.
+        """
+        pipeline = super().setup(device)
+        if self.quantise != "none":
+            # The engine changes a model from outside and lies above it, so it is looked up when it is needed.
+            from flashdreams.engine.quantise import quantise_pipeline
+
+            quantise_pipeline(pipeline, self.quantise)
+        return pipeline
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse a size that the decoder cannot produce.

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flashdreams.infra.state_tree import copy_in
+
 
 class NoiseSource(Protocol):
     """Where noise comes from."""
@@ -33,4 +35,4 @@ def fill_noise(noise: Tensor, source: NoiseSource, seed: int, chunk: int) -> Non
     drawn = [
         source(seed, chunk, draw, member, tuple(shape)) for draw in range(draws) for member in range(members)
     ]
-    noise.copy_(torch.stack(drawn).view(noise.shape))
+    copy_in(noise, torch.stack(drawn).view(noise.shape))

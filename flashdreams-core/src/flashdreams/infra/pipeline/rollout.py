@@ -61,9 +61,8 @@ class Rollout:
         self.pending: PendingChunk | None = None
         self.path = ""
         """How the chunk generated last was computed: "eager", or as the engine says."""
-        self._slot = slot
         self._announced = False
-        self._give_back = weakref.finalize(self, pipeline.slots.give_back, slot)
+        self._hold(slot)
 
     @property
     def batch_size(self) -> int:
@@ -148,6 +147,27 @@ class Rollout:
             decoder=state_tree.snapshot(slot.decoder.state),
         )
 
+    def scratch(self) -> Rollout:
+        """A rollout in a slot of the same size that observers are not told of: room to work in.
+
+        Raises:
+            NoFreeSlotError: As many rollouts are alive as the pipeline has slots.
+        """
+        pipeline = self.pipeline
+        return Rollout(pipeline, pipeline.slots.lease(self.slot.size), self.seed, self.noise_source)
+
+    def move_into(self, other: Rollout) -> None:
+        """Go on in the slot of another rollout of the same size, which gets this one's and is worth nothing more.
+
+        What the other slot held is overwritten with this rollout's committed state, on the device.
+        """
+        here, there = self.slot, other.slot
+        there.take(here)
+        self._give_back.detach()
+        other._give_back.detach()
+        self._hold(there)
+        other._hold(here)
+
     def fork(self) -> Rollout:
         """A second rollout that has seen the same chunks and goes its own way from here."""
         return self.pipeline.restore(self.snapshot())
@@ -160,6 +180,7 @@ class Rollout:
             if self._announced:
                 self.pipeline.observers.rollout_finished(self)
         finally:
+            self.pipeline.execution.catch_up()
             self._give_back()
 
     def __enter__(self) -> Rollout:
@@ -172,6 +193,10 @@ class Rollout:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _hold(self, slot: Slot) -> None:
+        self._slot = slot
+        self._give_back = weakref.finalize(self, self.pipeline.slots.give_back, slot)
 
     def _remedy(self, index: int) -> str:
         if index == self.next_index + 1 and self.pending is not None:

@@ -80,12 +80,22 @@ class Slot:
     """The current chunk once it is clean, ``[B, C, T, H, W]``: what is written as context."""
     to_decode: Tensor
     """The same, for the decoder alone: decoding may go on while the next chunk takes ``latents``."""
+    timestep: Tensor
+    """What the pass that runs is told, float32 ``[1]``, where passes are run one by one."""
     transformer: TransformerCache
     encoder: DoubleBuffer
     decoder: DoubleBuffer
     controls: FixedPlaces
     control: Any = None
     """What the passes of the current chunk are given: its encoded input, as the transformer took it up."""
+
+    def take(self, other: Slot) -> None:
+        """Hold the committed state of another slot of the same size, at the addresses that this one has."""
+        device = self.encoder.device
+        self.transformer = state_tree.carried_over(self.transformer, other.transformer, device)
+        self.encoder.begin(other.encoder.state)
+        self.decoder.begin(other.decoder.state)
+        self.control = self.controls.put(other.control)
 
 
 class SlotPool:

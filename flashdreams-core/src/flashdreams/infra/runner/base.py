@@ -13,26 +13,29 @@ from flashdreams.errors import DeviceError, OutputError
 from flashdreams.infra.device import check_device, cpu_threads, resolve_device
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.infra.runner.interrupts import Interrupts
+from flashdreams.infra.runner.profiling import Profiling
 from flashdreams.infra.runner.progress import Pace, Progress
-from flashdreams.infra.runner.recording import Recording, RunSummary
+from flashdreams.infra.runner.recording import Leaving, Recording, RunSummary
 from flashdreams.infra.runner.run_record import run_record
 from flashdreams.io.latents import to_array
 from flashdreams.io.outputs import (
     LATENTS_SUFFIX,
     check_free,
     check_output,
+    check_trace,
     free_output,
     holds_latents,
     record_path,
 )
-from flashdreams.io.pixels import enlarge, side_by_side, to_uint8
+from flashdreams.io.pixels import enlarge, side_by_side
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from flashdreams.engine.frames import FrameExit
     from flashdreams.infra.pipeline import StreamInferencePipeline
     from flashdreams.infra.pipeline.rollout import Rollout
-    from flashdreams.io.writer import Array
+    from flashdreams.io.writer import Frames
 
 __all__ = ["RunSummary", "Runner", "RunnerConfig"]
 
@@ -83,6 +86,8 @@ class Runner:
             FlashDreamsError: Something that the user can put right.
         """
         self.claim_output()
+        if self.config.profile is not None:
+            check_trace(self.config.profile, overwrite=self.config.overwrite)
         check_device(self.config.device)
         _check_graphs(self.config)
         self.conditions()
@@ -104,21 +109,27 @@ class Runner:
         with (
             cpu_threads(self.config.threads) as threads,
             Interrupts() as interrupts,
+            self._profiling,
             self._recording(output, threads, interrupts) as recording,
-            self.begin_rollout() as rollout,
+            self._begun() as rollout,
         ):
             recording.begin()
+            pipeline = self.pipeline
             chunk = None
             for index in range(self.config.total_blocks):
-                chunk = self.pipeline.generate(index, rollout, input=self.control(index, chunk))
-                recording.write(self.written(chunk, rollout, output), chunk.shape[2])
-                self.pipeline.finalize(index, rollout)
-                recording.chunk_final()
+                chunk = pipeline.generate(index, rollout, input=self.control(index, chunk))
+                recording.write(self.leaving(chunk, rollout, output))
+                pipeline.finalize(index, rollout)
+                recording.chunk_final(rollout.path)
+            pipeline.execution.catch_up()
+            self._exit.settle()
+            recording.device_is_done()
         return recording.summary()
 
     @cached_property
     def pipeline(self) -> StreamInferencePipeline:
         """The pipeline on its device, with the plugins' observers attached; built when first asked for."""
+        from flashdreams.engine.equip import engine_for
         from flashdreams.plugins.registry import installed_registry
 
         device = resolve_device(self.config.device)
@@ -127,6 +138,14 @@ class Runner:
         if device.type == "cpu":
             lay_out_for_cpu(pipeline)
         pipeline.observers = installed_registry().observers()
+        pipeline.execution = self._profiling.timed(
+            engine_for(
+                pipeline,
+                compile=self.config.compile,
+                hot_swap=self.config.hot_swap,
+                swap_at=self.config.swap_at,
+            )
+        )
         return pipeline
 
     @property
@@ -134,22 +153,34 @@ class Runner:
         """Whether this process writes the output."""
         return True
 
+    def warm_up(self, slots: int = 1) -> list[Any]:
+        """Make ready what chunks will need, before the first is asked for; see the pipeline's ``warmup``.
+
+        Args:
+            slots: Rollouts that will live at once.
+        """
+        example = type(self)(self.config)  # a driver may change by what it is asked
+        controls = [example.control(0, None)]
+        return self.pipeline.warmup(conditions=example.conditions(), controls=controls, slots=slots)
+
     def begin_rollout(self) -> Rollout:
         """Begin the rollout that the config describes."""
         return self.pipeline.initialize_cache(**{"seed": self.config.seed, **self.conditions()})
 
-    def written(self, chunk: Tensor, rollout: Rollout, output: Path) -> Array:
-        """What of a chunk goes into ``output``: its latents, or its pixels as frames."""
+    def leaving(self, chunk: Tensor, rollout: Rollout, output: Path) -> Leaving:
+        """Send what of a chunk goes into ``output`` off: its latents, or its pixels as frames."""
         if holds_latents(output):
-            return to_array(rollout.pending.latents if rollout.pending else chunk)
-        return self.frames(chunk)
+            departure = self._exit.send(rollout.pending.latents if rollout.pending else chunk)
+            return Leaving(lambda: to_array(departure.arrived()), departure.is_here, chunk.shape[2])
+        departure = self._exit.send_pixels(chunk)
+        return Leaving(lambda: self.frames(departure.arrived().numpy()), departure.is_here, chunk.shape[2])
 
-    def frames(self, pixels: Tensor) -> Array:
-        """Pixels ``[B, 3, T, H, W]`` as frames, uint8 ``[T, H, W, 3]``.
+    def frames(self, videos: Frames) -> Frames:
+        """The videos of a batch, uint8 ``[B, T, H, W, 3]``, as frames of one, uint8 ``[T, H, W, 3]``.
 
-        The videos of a batch stand side by side, and ``scale`` enlarges them.
+        They stand side by side, and ``scale`` enlarges them.
         """
-        return enlarge(side_by_side(to_uint8(pixels)), self.config.scale)
+        return enlarge(side_by_side(videos), self.config.scale)
 
     def claim_output(self) -> Path:
         """The path to write: the one asked for, or a free one named by slug and seed.
@@ -173,6 +204,22 @@ class Runner:
             )
         return output
 
+    def _begun(self) -> Rollout:
+        """The rollout, begun when graphs are ready unless the run is to start at once."""
+        if self.pipeline.execution.needs_warm_up and not self.config.hot_swap:
+            self.warm_up()
+        return self.begin_rollout()
+
+    @cached_property
+    def _exit(self) -> FrameExit:
+        from flashdreams.engine.frames import frame_exit
+
+        return frame_exit(self.pipeline.device)
+
+    @cached_property
+    def _profiling(self) -> Profiling:
+        return Profiling(self.config.profile, resolve_device(self.config.device))
+
     def _recording(self, output: Path, threads: int, interrupts: Interrupts) -> Recording:
         config = self.config
         device = str(resolve_device(config.device))
@@ -185,9 +232,12 @@ class Runner:
 
 
 def _check_graphs(config: RunnerConfig) -> None:
-    if config.effective_pipeline.diffusion_model.transformer.use_cuda_graph is True:
+    if config.effective_pipeline.diffusion_model.transformer.use_cuda_graph is not True:
+        return
+    device = resolve_device(config.device)
+    if device.type != "cuda":
         raise DeviceError(
-            "use_cuda_graph is True.",
-            "This version runs eagerly: it captures no CUDA graph.",
-            "Leave --pipeline.diffusion-model.transformer.use-cuda-graph at auto.",
+            f"use_cuda_graph is True, and the device is {device}.",
+            "CUDA graphs need an NVIDIA GPU.",
+            "Leave --pipeline.diffusion-model.transformer.use-cuda-graph at auto, or set --device cuda.",
         )

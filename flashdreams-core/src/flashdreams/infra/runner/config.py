@@ -47,6 +47,14 @@ class RunnerConfig(InstantiateConfig):
     """CPU threads to compute with; None leaves the number to torch."""
     progress: Literal["auto", "bar", "lines", "off"] = "auto"
     """How progress is shown on stderr; "auto" shows a bar on a terminal and lines elsewhere."""
+    compile: bool = False
+    """Compile the transformer's repeated parts before the first chunk; what was compiled once is kept."""
+    hot_swap: bool = False
+    """Start without waiting: compile behind, and go over to what is fast at a boundary between chunks."""
+    swap_at: int | None = None
+    """With hot_swap: the chunk at which compiled code takes over, so that a run can be repeated exactly."""
+    profile: Path | None = None
+    """JSON file to write a trace to: how long each part of each chunk took; a table goes to stderr."""
 
     @property
     def effective_pipeline(self) -> StreamInferencePipelineConfig:
@@ -80,6 +88,12 @@ class RunnerConfig(InstantiateConfig):
                 f"{name} is {getattr(self, name)}.",
                 f"{name} is a whole number, 1 or more.",
                 f"Set --{name} to 1, for instance.",
+            )
+        if self.swap_at is not None and (self.swap_at < 0 or not self.hot_swap):
+            raise FieldValueError(
+                f"swap_at is {self.swap_at}, and hot_swap {self.hot_swap}.",
+                "It is the index of a chunk, 0 or more, at which a run that is hot-swapped goes over.",
+                "Set --hot-swap with it, or leave it out.",
             )
         if not 0 <= self.seed < 2**63:
             raise FieldValueError(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from flashdreams import environment
+
+_LOG = logging.getLogger(__name__)
 
 Show = Literal["auto", "bar", "lines", "off"]
 
@@ -34,7 +37,7 @@ class Pace:
     frames: int = 0
 
     def chunk_made(self, now: float, frames: int) -> None:
-        """Count a chunk of ``frames`` frames that has just left the pipeline."""
+        """Count a chunk of ``frames`` frames that has just left the device."""
         self.first = now if self.first is None else self.first
         self.frames += frames
 
@@ -98,18 +101,23 @@ class Progress:
         self.pace.ready = time.monotonic()
 
     def chunk_made(self, frames: int) -> None:
-        """A chunk has left the pipeline."""
+        """A chunk has left the device."""
         self.pace.chunk_made(time.monotonic(), frames)
 
-    def chunk_final(self) -> None:
-        """That chunk is final: show the pace."""
+    def chunk_final(self, path: str) -> None:
+        """The next chunk is final, having been computed on ``path``: show the pace."""
         pace, now = self.pace, time.monotonic()
+        _LOG.info("chunk %d is final after %.3f s (%s)", pace.chunks, now - (pace.last or pace.ready), path)
         pace.chunk_final(now)
         if self._bar is not None:
             self._bar.update(self._task, completed=pace.chunks, pace=str(pace))
         elif now >= self._next_line or pace.chunks == pace.total:
             self._next_line = now + SECONDS_BETWEEN_LINES
-            self._line(f"chunk {pace.chunks} of {pace.total}, {pace}")
+            self._line(f"chunk {pace.chunks} of {pace.total} ({path}), {pace}")
+
+    def device_is_done(self) -> None:
+        """All that was begun is done, on a device that may be behind what it was told."""
+        self.pace.last = time.monotonic()
 
     def end(self, message: str, *, important: bool = False) -> None:
         """Take the bar away and say how it ended; ``important`` is said even where all else is off."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,18 @@ from flashdreams.io.latents import LatentsWriter
 from flashdreams.io.outputs import exists_already, holds_latents, record_path
 from flashdreams.io.video import open_video
 from flashdreams.io.writer import Array, Writer
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """A chunk on its way to the output."""
+
+    arrived: Callable[[], Array]
+    """Waits for it: frames, uint8 ``[T, H, W, 3]``, or latents."""
+    is_here: bool
+    """Whether there is nothing to wait for."""
+    pixel_frames: int
+    """Pixel frames of the chunk."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,34 +72,57 @@ class Recording:
         self._record = record
         self._interrupts = interrupts
         self._writer: Writer | None = None
+        self._leaving: deque[Leaving] = deque()
+        self._paths: list[dict[str, Any]] = []
 
     def begin(self) -> None:
         """Loading is over, and the first chunk is about to be made."""
         self.progress.rollout_began()
 
-    def write(self, array: Array, pixel_frames: int) -> None:
-        """Append a chunk of ``pixel_frames``: as frames, uint8 ``[T, H, W, 3]``, or latents.
+    def write(self, chunk: Leaving) -> None:
+        """Append a chunk that is on its way: at once where it is here already.
+
+        One that is not is waited for when the next has been begun, so that a device is never idle meanwhile;
+        only the first is waited for at once, because someone waits for it.
 
         Raises:
             OutputError: Another run has taken the name of the output meanwhile.
             OutputBrokenOffError: The disk is full, or failed.
         """
-        self.progress.chunk_made(pixel_frames)
-        with self._interrupts.held():
-            try:
-                if self._writer is None:
-                    self._writer = self._open(array)
-                    begun = {"output": self.output.name, "finished": False}
-                    write_record(self.record_path, self._record, begun)
-                self._writer.write(array)
-            except FileExistsError as error:  # another run took the name after it was checked
-                raise exists_already(self.output) from error
-            except OSError as error:
-                raise self._broken_off(error) from error
+        self._leaving.append(chunk)
+        self._write_but(0 if chunk.is_here or self._writer is None else 1)
 
-    def chunk_final(self) -> None:
-        """The chunk that was written last is final."""
-        self.progress.chunk_final()
+    def device_is_done(self) -> None:
+        """Whatever was begun is done: write the rest."""
+        self.progress.device_is_done()
+        self._write_but(0)
+
+    def _write_but(self, count: int) -> None:
+        """Write what is on its way, but for the last ``count`` chunks."""
+        while len(self._leaving) > count:
+            array = self._leaving[0].arrived()
+            with self._interrupts.held():
+                self.progress.chunk_made(self._leaving.popleft().pixel_frames)
+                self._write(array)
+
+    def _write(self, array: Array) -> None:
+        try:
+            if self._writer is None:
+                self._writer = self._open(array)
+                begun = {"output": self.output.name, "finished": False}
+                write_record(self.record_path, self._repeatable, begun)
+            self._writer.write(array)
+        except FileExistsError as error:  # another run took the name after it was checked
+            raise exists_already(self.output) from error
+        except OSError as error:
+            raise self._broken_off(error) from error
+
+    def chunk_final(self, path: str) -> None:
+        """The next chunk is final, having been computed on ``path``."""
+        if not self._paths or self._paths[-1]["path"] != path:
+            self._paths.append({"path": path, "first_chunk": self.progress.pace.chunks, "chunks": 0})
+        self._paths[-1]["chunks"] += 1
+        self.progress.chunk_final(path)
 
     def summary(self) -> RunSummary:
         """What has been made."""
@@ -127,7 +163,7 @@ class Recording:
     def _finish(self) -> None:
         try:
             self._close()
-            write_record(self.record_path, self._record, self._made(finished=True))
+            write_record(self.record_path, self._repeatable, self._made(finished=True))
         except OSError as error:
             broken_off = self._broken_off(error)
             self._save(broken_off)
@@ -136,12 +172,14 @@ class Recording:
 
     def _save(self, error: BaseException) -> None:
         """Leave what was made in a state that can be played, and say so."""
+        with suppress(Exception):  # the device or the disk may be why it ended
+            self._write_but(0)
         with suppress(OSError):  # the disk is why it ended, or it does not matter any more
             self._close()
         with suppress(OSError):
             if self._writer is not None:
                 made = self._made(finished=False)
-                write_record(self.record_path, self._record, {**made, "stopped_by": _cause(error)})
+                write_record(self.record_path, self._repeatable, {**made, "stopped_by": _cause(error)})
         bad_input = self._writer is None and isinstance(error, Exception)
         self.progress.end(
             "" if bad_input else f"Stopped by {_cause(error)}: {self._contents}", important=True
@@ -150,6 +188,16 @@ class Recording:
     def _close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+    @property
+    def _repeatable(self) -> dict[str, Any]:
+        """The record. A repetition goes over to compiled code where this run did, or stays as it was."""
+        record = dict(self._record)
+        if self._config.hot_swap:
+            compiled = [run["first_chunk"] for run in self._paths if run["path"].startswith("compiled")]
+            swap_at = compiled[0] if compiled else self._config.total_blocks
+            record["config"] = {**(record.get("config") or {}), "swap_at": swap_at}
+        return record
 
     @property
     def _frames(self) -> int:
@@ -166,6 +214,7 @@ class Recording:
             "finished": finished,
             "chunks": self.progress.pace.chunks,
             "frames": self._frames,
+            **({"paths": self._paths} if self._paths else {}),
         }
 
     def _broken_off(self, error: OSError) -> OutputBrokenOffError:

@@ -18,8 +18,8 @@ from flashdreams.io.outputs import write_text
 if TYPE_CHECKING:
     from flashdreams.infra.runner.config import RunnerConfig
 
-WHERE_IT_WENT = ("output", "overwrite")
-"""Fields that a second run does not take over: it writes a file of its own."""
+WHERE_IT_WENT = ("output", "overwrite", "profile")
+"""Fields that a second run does not take over: it writes files of its own."""
 
 
 def run_record(

@@ -7,18 +7,20 @@ Queries and keys arrive without positions. With ``rope_positions="absolute"`` ke
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from flashdreams.core.attention import attention
-from flashdreams.core.kv_cache import LayerCache
+from flashdreams.core.layer_cache import LayerCache
 from flashdreams.core.rope import rope_angles
+from flashdreams_wan.dit.precision import cast as to_dtype
 from flashdreams_wan.dit.precision import exact
 
 
 def rotations(frames: Tensor, rows: int, columns: int, head_width: int) -> Tensor:
-    """Rotations of the tokens of latent frames at these positions, as unit complex numbers.
+    """Rotations of the tokens of latent frames at these positions, as unit complex numbers for all heads.
 
     Args:
         frames: Positions of the latent frames, int64 ``[T]``.
@@ -27,9 +29,9 @@ def rotations(frames: Tensor, rows: int, columns: int, head_width: int) -> Tenso
         head_width: Channels of a head.
 
     Returns:
-        Complex64 ``[T * rows * columns, head_width / 2]``.
+        Complex64 ``[T * rows * columns, 1, head_width / 2]``.
     """
-    return torch.complex(*rope_angles(frames, rows, columns, head_dim=head_width))
+    return torch.complex(*rope_angles(frames, rows, columns, head_dim=head_width)).unsqueeze(1)
 
 
 def rotated(x: Tensor, turns: Tensor) -> Tensor:
@@ -40,10 +42,11 @@ def rotated(x: Tensor, turns: Tensor) -> Tensor:
 
     Args:
         x: Queries or keys, ``[B, L, heads, head_dim]``.
-        turns: Of each token, complex ``[L, head_dim / 2]``.
+        turns: Of each token, complex ``[L, 1, head_dim / 2]``: the heads of a token turn alike.
     """
-    pairs = torch.view_as_complex(x.to(exact(x.dtype)).unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turns.unsqueeze(-2)).flatten(-2).to(x.dtype)
+    longer = to_dtype(x, exact(x.dtype))
+    pairs = longer.view(longer.dtype.to_complex()) * turns
+    return to_dtype(pairs.view(pairs.dtype.to_real()), x.dtype)
 
 
 @dataclass(frozen=True)
@@ -63,14 +66,19 @@ class OverCache:
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What the queries read, ``[B, L, heads, head_dim]``."""
-        key_turns, places = self.key_turns, self.places
-        keys, values = self.layer.update(rotated(k, self.turns) if key_turns is None else k, v)
-        if places is not None:
-            keys, values = (t.index_select(1, places) for t in (self.layer.keys, self.layer.values))
-        if key_turns is not None:
-            here = key_turns[: keys.shape[1]] if places is None else key_turns.index_select(0, places)
-            keys = rotated(keys, here)
-        return attention(rotated(q, self.turns), keys, values, backend=self.backend)
+        q = rotated(q, self.turns)
+        k, turn = (rotated(k, self.turns), None) if self.key_turns is None else (k, self._turned)
+        if self.places is None:
+            return self.layer.attend(q, k, v, backend=self.backend, turn=turn)
+        self.layer.write(k, v)
+        keys, values = self.layer.read_at(self.places)
+        return attention(q, keys if turn is None else turn(keys), values, backend=self.backend)
+
+    def _turned(self, keys: Tensor) -> Tensor:
+        """Keys of the first places of the cache, or of ``places``, with their positions."""
+        turns = cast(Tensor, self.key_turns)
+        here = turns[: keys.shape[1]] if self.places is None else turns.index_select(0, self.places)
+        return rotated(keys, here)
 
 
 @dataclass(frozen=True)

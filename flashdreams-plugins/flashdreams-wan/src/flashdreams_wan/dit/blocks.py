@@ -3,21 +3,23 @@
 A block reads the tokens of a chunk three times: attention over past and present, attention over the
 prompt (and over the image, where the model looks at one), and a feed-forward layer. The first and the last
 stand behind a modulated norm and a gate, whose six vectors are what all blocks are told of the timestep
-plus an offset of the block's own (adaLN-single, Chen et al. 2023).
+plus an offset of the block's own (adaLN-single, Chen et al. 2023); the network adds it, for all at once.
 
 Tokens are changed in place: at full size, fresh memory costs a CPU more than a gate or a sum itself does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from flashdreams.core.attention import attention
-from flashdreams_wan.dit.precision import ExactParameters, exact
+from flashdreams.core.kernels.modulate import modulate
+from flashdreams_wan.dit.on_card import fused_block
+from flashdreams_wan.dit.precision import ExactParameters
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(q, k, v), each ``[B, L, heads, head_dim]`` and not yet rotated, to what the queries read in a layer."""
@@ -46,8 +48,12 @@ class Projections(nn.Module):
         """Of tokens ``[B, L, width]``."""
         return self._split(self.norm_k(self.k(tokens))), self._split(self.v(tokens))
 
+    def raw(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of tokens ``[B, L, width]``, not normed."""
+        return self._split(self.q(tokens)), self._split(self.k(tokens)), self._split(self.v(tokens))
+
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1))
+        return x.view(*x.shape[:2], self.heads, -1)
 
 
 class ImageProjections(Projections):
@@ -73,8 +79,8 @@ class FeedForward(nn.Sequential):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens ``[B, L, width]`` to the same shape."""
         grow, _, shrink = self
-        hidden = torch.ops.aten.gelu_(grow(tokens), approximate="tanh")
-        return shrink(hidden)
+        hidden = grow(tokens)
+        return shrink(F.gelu(hidden, approximate="tanh", out=hidden))  # type: ignore[call-arg]
 
 
 class WanBlock(ExactParameters):
@@ -94,7 +100,7 @@ class WanBlock(ExactParameters):
     def forward(
         self,
         tokens: Tensor,
-        modulation: Tensor,
+        told: Sequence[Tensor],
         text: KeysValues,
         image: KeysValues | None,
         attend: Attend,
@@ -103,20 +109,23 @@ class WanBlock(ExactParameters):
 
         Args:
             tokens: Of the chunk.
-            modulation: What the timestep says to all blocks, float32 ``[1, 6, width]``.
+            told: What the timestep says to this block: shift, gain and gate of attention, and of the
+                feed-forward layer, float32 ``[width]`` each.
             text: Keys and values of the prompt.
             image: Keys and values of the image, where the model looks at one.
             attend: Attention over past and present.
         """
-        shift1, scale1, gate1, shift2, scale2, gate2 = (self.modulation + modulation).squeeze(0).unbind(0)
-        here = modulated(tokens, shift1, scale1, self.eps)
+        if tokens.is_cuda:
+            return fused_block(self, tokens, told, text, image, attend)
+        shift1, gain1, gate1, shift2, gain2, gate2 = told
+        here = modulated(tokens, shift1, gain1, self.eps)
         read = attend(self.self_attn.queries(here), *self.self_attn.keys_values(here))
         tokens.addcmul_(self.self_attn.o(read.flatten(2)), gate1)
-        tokens.add_(self._look(self.norm3(tokens), text, image))
-        tokens.addcmul_(self.ffn(modulated(tokens, shift2, scale2, self.eps)), gate2)
+        tokens.add_(self.look(self.norm3(tokens), text, image))
+        tokens.addcmul_(self.ffn(modulated(tokens, shift2, gain2, self.eps)), gate2)
         return tokens
 
-    def _look(self, tokens: Tensor, text: KeysValues, image: KeysValues | None) -> Tensor:
+    def look(self, tokens: Tensor, text: KeysValues, image: KeysValues | None) -> Tensor:
         """What the tokens read in the prompt and in the image."""
         q = self.cross_attn.queries(tokens)
         read = attention(q, *text, backend=self.backend)
@@ -136,14 +145,15 @@ class Head(ExactParameters):
 
     def forward(self, tokens: Tensor, time: Tensor) -> Tensor:
         """Tokens ``[B, L, width]`` at the embedded timestep, float32 ``[1, width]``."""
-        shift, scale = (self.modulation + time.unsqueeze(1)).squeeze(0).unbind(0)
-        return self.head(modulated(tokens, shift, scale, self.eps))
+        shift, scale = (self.modulation + time).squeeze(0).unbind(0)
+        return self.head(modulated(tokens, shift, 1 + scale, self.eps))
 
 
-def modulated(tokens: Tensor, shift: Tensor, scale: Tensor, eps: float) -> Tensor:
-    """Layer norm, scaled by ``1 + scale`` and shifted, in float32 (or longer): ``[B, L, width]``.
+def modulated(tokens: Tensor, shift: Tensor, gain: Tensor, eps: float) -> Tensor:
+    """Layer norm, multiplied by a gain (1 + scale) and shifted, in float32 or longer: ``[B, L, width]``.
 
-    The scale and the shift are vectors, so they are the norm's own weight and bias.
+    Gain and shift are vectors, so they are the norm's own weight and bias.
     """
-    normed = F.layer_norm(tokens.to(exact(tokens.dtype)), shift.shape, 1 + scale, shift, eps)
-    return normed.to(tokens.dtype)
+    if tokens.device.type == "cpu":  # where the norm of a shorter dtype is computed in float32 anyway
+        return F.layer_norm(tokens, shift.shape, gain, shift, eps)
+    return modulate(tokens, shift, gain, eps=eps)

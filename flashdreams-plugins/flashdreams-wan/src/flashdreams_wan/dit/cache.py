@@ -65,7 +65,7 @@ class WanCache(TransformerCache):
     image: KeysValues | None = None
     """The same of the image, where the model looks at one."""
     turns: Tensor = field(default_factory=_nothing)
-    """Rotations of the chunk's tokens, complex ``[L, head_dim / 2]``."""
+    """Rotations of the chunk's tokens, complex ``[L, 1, head_dim / 2]``."""
     key_turns: Tensor | None = None
     """Rotations of all tokens in the cache, where it holds keys without positions."""
     condition: Tensor | None = None
@@ -105,8 +105,8 @@ def allocate_cache(
         image=(layers(config.image_tokens, *heads), layers(config.image_tokens, *heads))
         if config.image_width
         else None,
-        turns=turns(chunk * tokens, config.head_width // 2),
-        key_turns=turns(config.window * tokens, config.head_width // 2) if raw_keys else None,
+        turns=turns(chunk * tokens, 1, config.head_width // 2),
+        key_turns=turns(config.window * tokens, 1, config.head_width // 2) if raw_keys else None,
         condition=like.new_zeros(videos, config.condition_channels, chunk, height, width)
         if config.condition_channels
         else None,
@@ -135,4 +135,5 @@ def _allocate_past(config: WanTransformerConfig, rows: int, frame_tokens: int, l
         dtype=like.dtype,
         device=like.device,
         rope_positions=config.rope_positions,
+        cache_dtype=config.cache_dtype,
     )

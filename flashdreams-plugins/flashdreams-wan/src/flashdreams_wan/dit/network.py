@@ -79,11 +79,21 @@ class WanDiT(nn.Module):
         tokens = F.linear(patchify(latents, PATCH), weight.flatten(1), self.patch_embedding.bias)
         frequencies = timestep_frequencies(timestep, self.frequency_width)
         time = self.time_embedding(frequencies.to(self.head.modulation.dtype))
-        modulation = self.time_projection(time).unflatten(-1, (6, -1))
-        for layer, block in enumerate(self.blocks):
-            seen = None if image is None else _of(layer, image)
-            tokens = block(tokens, modulation, _of(layer, text), seen, attends[layer])
+        told, texts = self._told(time), _by_layer(text)
+        images = [None] * len(texts) if image is None else _by_layer(image)
+        for block, vectors, words, seen, attend in zip(
+            self.blocks, told, texts, images, attends, strict=True
+        ):
+            tokens = block(tokens, vectors, words, seen, attend)
         return unpatchify(self.head(tokens, time), grid, PATCH, "channels_last")
+
+    def _told(self, time: Tensor) -> list[Sequence[Tensor]]:
+        """What the timestep says to each block: six vectors, the block's own offset added."""
+        offsets = torch.cat([cast(WanBlock, block).modulation for block in self.blocks])
+        told = offsets + self.time_projection(time).view(6, -1)
+        told[:, 1::3] += 1  # from a scale to a gain
+        vectors = told.flatten(0, 1).unbind(0)
+        return [vectors[first : first + 6] for first in range(0, len(vectors), 6)]
 
     def text_keys_values(self, text: Tensor) -> Iterator[KeysValues]:
         """Layer by layer, what the blocks read in a prompt's embeddings ``[B, L, text_width]``."""
@@ -137,6 +147,7 @@ def timestep_frequencies(timestep: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
-def _of(layer: int, stacked: KeysValues) -> KeysValues:
+def _by_layer(stacked: KeysValues) -> list[KeysValues]:
+    """Keys and values of all layers, layer by layer."""
     keys, values = stacked
-    return keys[layer], values[layer]
+    return list(zip(keys.unbind(0), values.unbind(0), strict=True))

@@ -8,10 +8,17 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+_EXACT = frozenset({torch.float32, torch.float64})
+
 
 def exact(dtype: torch.dtype) -> torch.dtype:
     """The dtype that norms, rotations and modulation are computed in: float32, or ``dtype`` if longer."""
-    return torch.promote_types(dtype, torch.float32)
+    return dtype if dtype in _EXACT else torch.float32
+
+
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``x.to(dtype)``, without a call where there is nothing to do: it is asked dozens of times a block."""
+    return x if x.dtype is dtype else x.to(dtype)
 
 
 class ExactParameters(nn.Module):

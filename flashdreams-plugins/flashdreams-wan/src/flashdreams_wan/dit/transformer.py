@@ -19,7 +19,7 @@ from flashdreams_wan.dit.config import WanTransformerConfig
 from flashdreams_wan.dit.context import checked_context
 from flashdreams_wan.dit.layouts import LAYOUTS
 from flashdreams_wan.dit.network import WanDiT
-from flashdreams_wan.dit.precision import exact
+from flashdreams_wan.dit.precision import cast, exact
 from flashdreams_wan.dit.prompt_switch import chunks_in_sight, read_switch
 from flashdreams_wan.dit.random_weights import initialise
 
@@ -141,7 +141,7 @@ class WanTransformer(Transformer):
 
     def _flow(self, latents: Tensor, timestep: Tensor, wan: WanCache, places: Tensor | None) -> Tensor:
         """Flow of a chunk that sees the past, or only those places of it."""
-        inputs = latents.to(wan.new_text.dtype)
+        inputs = cast(latents, wan.new_text.dtype)
         if wan.condition is not None:
             inputs = torch.cat([inputs, wan.condition], dim=1)
         if self.config.is_guided:
@@ -150,7 +150,7 @@ class WanTransformer(Transformer):
         if self.config.is_guided:
             toward, away = flow.to(exact(flow.dtype)).chunk(2)
             flow = away + self.config.guidance_scale * (toward - away)  # Ho and Salimans 2022
-        return flow.to(latents.dtype)
+        return cast(flow, latents.dtype)
 
     def _attends(self, wan: WanCache, places: Tensor | None) -> list[Attend]:
         backend = self.config.attention_backend

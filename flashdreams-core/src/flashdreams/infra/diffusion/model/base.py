@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,6 +15,9 @@ from flashdreams.infra.diffusion.scheduler.base import Scheduler
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
 
 __all__ = ["DiffusionModel", "DiffusionModelConfig"]
+
+PredictFlow = Callable[[Tensor, Tensor], Tensor]
+"""Noisy latents ``[B, C, T, H, W]`` and a timestep ``[1]`` to the flow."""
 
 
 class DiffusionModel(nn.Module):
@@ -46,10 +50,14 @@ class DiffusionModel(nn.Module):
         Returns:
             Clean latents, ``[B, C, T, H, W]``.
         """
+        return self.denoise(noise, partial(self.predict_flow, cache=cache, control=control))
+
+    def denoise(self, noise: Sequence[Tensor], predict_flow: PredictFlow) -> Tensor:
+        """The loop over the steps, with any ``predict_flow(latents, timestep)``; see :meth:`generate`."""
         latents = noise[0]
         memory = self.scheduler.start()
         for i, timestep in enumerate(self.scheduler.timesteps.unsqueeze(1).unbind()):
-            flow = self.predict_flow(latents, timestep, cache, control)
+            flow = predict_flow(latents, timestep)
             latents = self.scheduler.step(i, flow, latents, noise, memory)
         return latents
 

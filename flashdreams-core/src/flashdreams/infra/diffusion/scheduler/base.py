@@ -8,7 +8,7 @@ timestep ``1000 * sigma``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from flashdreams.infra.diffusion.scheduler.config import SchedulerConfig
 
 __all__ = ["Scheduler", "SchedulerConfig", "warped"]
+
+_STEPS_OF_A_GRAPH = 8
 
 
 class Scheduler(nn.Module):
@@ -27,6 +29,9 @@ class Scheduler(nn.Module):
     """
 
     config: SchedulerConfig
+    steps_in_graphs: ClassVar[bool] = False
+    """Whether :meth:`step` reads no value of the device on the host and makes no tensor from host values, so
+    that a CUDA graph may hold all steps of a chunk. Where not, each pass of the network has a graph."""
     timesteps: torch.Tensor
     """What the network is told, one per denoising step: float32 ``[steps]`` in [0, 1000]."""
 
@@ -40,6 +45,11 @@ class Scheduler(nn.Module):
         """Tell the network these timesteps, one per denoising step, whatever dtype the model is cast to."""
         self._told = tuple(timesteps)
         self.register_buffer("timesteps", torch.tensor(self._told, dtype=torch.float32), persistent=False)
+
+    @property
+    def fits_one_graph(self) -> bool:
+        """Whether one CUDA graph holds all denoising steps; with many steps it would take long to make."""
+        return self.steps_in_graphs and len(self._told) <= _STEPS_OF_A_GRAPH
 
     @property
     def draws(self) -> int:

@@ -21,6 +21,7 @@ class FlowMatchEulerScheduler(Scheduler):
     """
 
     config: FlowMatchEulerSchedulerConfig
+    steps_in_graphs = True
     sigmas: tuple[float, ...]
     """Noise level before each step, and 0 after the last."""
 

@@ -20,6 +20,7 @@ class FlowMatchScheduler(Scheduler):
     """
 
     config: FlowMatchSchedulerConfig
+    steps_in_graphs = True
     sigmas: tuple[float, ...]
     """Noise level before each step, and 0 after the last."""
 

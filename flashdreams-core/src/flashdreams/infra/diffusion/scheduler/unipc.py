@@ -61,6 +61,7 @@ class UniPCScheduler(Scheduler):
     """
 
     config: UniPCSchedulerConfig
+    steps_in_graphs = True
     sigmas: tuple[float, ...]
     """Noise level before each step, and 0 after the last."""
 

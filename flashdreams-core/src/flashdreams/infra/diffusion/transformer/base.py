@@ -116,7 +116,8 @@ class Transformer(nn.Module):
         A graph of the pass is replayed where they are equal, so there must be finitely many. By default the
         fill level of the KV cache, where the attention backend does not read it on the device.
         """
-        return None if cache.past is None else cache.past.filled
+        past = cache.past
+        return None if past is None or past.takes_lengths(self.config.attention_backend) else past.filled
 
     def predict_flow(
         self, latents: Tensor, timestep: Tensor, cache: TransformerCache, control: Any

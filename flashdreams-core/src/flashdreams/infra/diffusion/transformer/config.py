@@ -33,8 +33,10 @@ class TransformerConfig(InstantiateConfig):
     """Timestep in [0, 1000] at which finalize writes the clean chunk into the KV cache."""
     attention_backend: str = "auto"
     """Attention implementation by name; "auto" takes the fastest exact one of this machine."""
+    cache_dtype: Literal["model", "float8_e4m3fn"] = "model"
+    """Keep keys and values in the model's dtype, or in 8 bits with a scale for each token and head."""
     use_cuda_graph: Literal["auto", True, False] = "auto"
-    """Replay the forward pass from a CUDA graph; this version always runs eagerly, and refuses True."""
+    """Replay passes from CUDA graphs: "auto" where a GPU can capture them, True or else fail, False never."""
 
     @property
     def spatial_patch(self) -> int:

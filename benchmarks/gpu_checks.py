@@ -1,0 +1,272 @@
+"""Everything that can be known on a machine with a card alone, checked and measured in one go.
+
+    python benchmarks/gpu_checks.py [--document FILE.md] [--chunks 30]
+
+- Graphs: what is replayed equals what is run eagerly, bit for bit, or says by how much not; a second rollout
+  captures nothing; in steady chunks the host waits for nothing, or torch raises.
+- Kernels: how near each is to its twin in plain torch, and how much faster.
+- Speed: Self-Forcing of 1.3 billion random weights with TAEHV at 832x480 pixels, in bfloat16 and with float8
+  products, at the sixth chunk and at full window, beside the floor that the plan computes from the rates of
+  products, attention and copies that are measured in the same run. The target is 1.2 times the floor.
+
+The prompt is embedded already: UMT5 takes no part. Without a card it says so, and that is all. Exit code 1
+says that a check of graphs or kernels failed; speed is reported and not judged.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when torch first calls cuBLAS
+
+import torch
+from embedded_prompt import EmbeddedConfig
+
+from flashdreams.bench.document import last_line, people_table, seconds
+from flashdreams.bench.driving import Driver
+from flashdreams.bench.measuring import measure
+from flashdreams.bench.rates import sustained
+from flashdreams.core.kernels import modulate, norm_rope, pixels, quantise_rows
+from flashdreams.engine.graphs.cuda import CudaBackend
+from flashdreams.engine.graphs.executor import GraphExecution
+from flashdreams.infra.config import derive_config
+from flashdreams.infra.pipeline.execution import Execution
+from flashdreams.infra.runner import Runner, RunnerConfig
+from flashdreams.plugins.registry import installed_registry
+
+SLUG = "self-forcing-wan2.1-t2v-1.3b-taehv"
+TARGET = 1.2
+"""Chunk period over the floor of the plan, at most."""
+
+
+@dataclass(kw_only=True)
+class EmbeddedRunnerConfig(RunnerConfig):
+    """A runner whose prompt is noise in the shape of an embedding."""
+
+    _target: Any = field(default_factory=lambda: EmbeddedRunner)
+
+
+class EmbeddedRunner(Runner):
+    """Gives every rollout the same made-up embedding."""
+
+    def conditions(self):
+        """The embedding, on the host."""
+        transformer = self.config.pipeline.diffusion_model.transformer
+        shape = (1, transformer.text_tokens, transformer.text_width)
+        draw = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        return {"embedded": draw.to(getattr(torch, self.config.pipeline.dtype))}
+
+
+def config_of(slug, device, **pipeline):
+    """The slug with random weights and an embedded prompt."""
+    base = installed_registry().runner_config(slug).pipeline
+    random = dict(weights="random")
+    transformer = dict(context_encoder=EmbeddedConfig(), **random)
+    changed = derive_config(base, diffusion_model=dict(transformer=transformer), decoder=random, **pipeline)
+    return EmbeddedRunnerConfig(runner_name=slug, pipeline=changed, device=device, threads=1, progress="off")
+
+
+class Checks:
+    """What was found, line by line, and whether anything failed."""
+
+    def __init__(self):
+        self.lines = []
+        self.failed = False
+
+    def note(self, name, passed, said):
+        """Keep one finding."""
+        self.failed |= not passed
+        self.lines.append(f"| {name} | {'yes' if passed else 'NO'} | {said} |")
+        print(f"{'ok' if passed else 'FAILED':7} {name}: {said}", flush=True)
+
+
+# --- graphs
+
+
+def check_graphs(config, backend, checks, chunks):
+    """Replay against eager, captures in a second rollout, and waits in steady chunks."""
+    driver = Driver(derive_config(config, total_blocks=chunks))
+    pipeline, conditions = driver.pipeline, driver.runner.conditions()
+    pipeline.execution = Execution()
+    eager = rollout_of(pipeline, conditions, chunks)
+    graphs = pipeline.execution = GraphExecution(backend, mode=True)
+    pipeline.warmup(conditions=conditions)
+    warmed = len(graphs.captures)
+    kept = f"{warmed} graphs, {graphs.bytes / 2**20:.0f} MiB"
+    checks.note("graphs are captured in the warm-up", warmed > 0, kept)
+    replayed = rollout_of(pipeline, conditions, chunks)
+    checks.note(
+        "a rollout captures none", len(graphs.captures) == warmed, f"{len(graphs.captures) - warmed} more"
+    )
+    checks.note("replay equals eager", *compared(replayed, eager))
+    waits = waits_of(pipeline, conditions, chunks)
+    checks.note("the host waits for nothing in steady chunks", waits is None, waits or "none")
+    later = len(graphs.captures) - warmed
+    checks.note("a second rollout captures none", later == 0, f"{later} more")
+
+
+def rollout_of(pipeline, conditions, chunks):
+    """The chunks of a rollout."""
+    with pipeline.initialize_cache(**conditions, seed=0) as rollout:
+        made = [chunk.clone() for chunk in pipeline.stream(rollout, [None] * chunks)]
+        pipeline.execution.catch_up()
+    return made
+
+
+def compared(ours, theirs):
+    """Whether two lists of tensors are the same bit for bit, or within one unit in the last place."""
+    if all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)):
+        return True, "bit for bit"
+    pairs = [(a.float(), b.float()) for a, b in zip(ours, theirs, strict=True)]
+    eps = torch.finfo(ours[0].dtype).eps
+    most = max(float(((a - b).abs() / b.abs().clamp_min(1e-6)).max()) / eps for a, b in pairs)
+    return most <= 1, f"not bit for bit: {most:.2f} units in the last place at most"
+
+
+def waits_of(pipeline, conditions, chunks):
+    """What made the host wait in the chunks after the first two; None where nothing did."""
+    has_card = pipeline.device.type == "cuda"
+    with pipeline.initialize_cache(**conditions, seed=1) as rollout:
+        for index in range(chunks):
+            if has_card and index == 2:
+                torch.cuda.set_sync_debug_mode("error")
+            try:
+                pipeline.generate(index, rollout)
+                pipeline.finalize(index, rollout)
+            except RuntimeError as error:
+                return str(error).splitlines()[0]
+            finally:
+                if has_card:
+                    torch.cuda.set_sync_debug_mode("default")
+    return None
+
+
+# --- kernels
+
+
+def kernels(device, tokens, heads, head_dim, dtype):
+    """Name, kernel and twin of each, on made-up tensors of one transformer's sizes."""
+    width, generator = heads * head_dim, torch.Generator().manual_seed(0)
+
+    def draw(*shape, of=dtype):
+        return torch.randn(shape, generator=generator).to(device, of)
+
+    x, update = draw(1, tokens, width), draw(1, tokens, width)
+    shift, scale, gate = (draw(width, of=torch.float32) for _ in range(3))
+    qkv = tuple(draw(1, tokens, heads, head_dim) for _ in range(3))
+    gains = (draw(width), draw(width))
+    turns = torch.polar(torch.ones(tokens, head_dim // 2), torch.rand(tokens, head_dim // 2)).to(device)
+    rings = [torch.zeros(1, 7 * tokens, heads, head_dim, dtype=dtype, device=device) for _ in range(4)]
+    places = torch.arange(tokens, device=device) + tokens
+    frames = draw(1, 3, 12, 480, 832) if tokens > 1000 else draw(1, 3, 2, 16, 16)
+    out = torch.empty(1, *frames.shape[2:], 3, dtype=torch.uint8, device=device)
+    eps = 1e-6
+    yield (
+        "norm, rotation and write",
+        lambda: (norm_rope.norm_rope_write(qkv, *rings[:2], places, turns, gains, eps), *rings[:2]),
+        lambda: (
+            norm_rope.norm_rope_write_twin(qkv, *rings[2:], places, turns, gains, eps, True),
+            *rings[2:],
+        ),
+    )
+    yield (
+        "modulated norm",
+        lambda: (modulate.modulate(x, shift, scale, eps=eps),),
+        lambda: (modulate.modulate_twin(x, shift, scale, eps, "layer"),),
+    )
+    yield (
+        "gated sum",
+        lambda: (modulate.gated_add_(x.clone(), update, gate),),
+        lambda: (modulate.gated_add_twin_(x.clone(), update, gate),),
+    )
+    yield (
+        "pixels to bytes",
+        lambda: (pixels.pixels_to_bytes(frames, out),),
+        lambda: (pixels.pixels_to_bytes_twin(frames, torch.empty_like(out)),),
+    )
+    yield (
+        "rows to float8",
+        lambda: quantise_rows.quantise_rows(x),
+        lambda: quantise_rows.quantise_rows_twin(x),
+    )
+
+
+def check_kernels(device, checks, *, tokens=4680, heads=12, head_dim=128, dtype=torch.bfloat16):
+    """How near kernels are to their twins, and how fast."""
+    for name, kernel, twin in kernels(device, tokens, heads, head_dim, dtype):
+        worst = max(distance(a, b) for a, b in zip(kernel(), twin(), strict=True))
+        ours, theirs = sustained(kernel, device), sustained(twin, device)
+        said = f"off by {worst:.2g} of the largest value; {seconds(ours)}, twin {seconds(theirs)}"
+        checks.note(name, worst < 2e-2, f"{said}, {theirs / ours:.2f} times as fast")
+
+
+def distance(ours, theirs):
+    """The largest difference, as a share of the largest value."""
+    a, b = ours.float(), theirs.float()
+    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
+
+
+# --- speed
+
+
+def measure_speed(slug, device, chunks, **pipeline):
+    """The bench of the slug in bfloat16, and with float8 products."""
+    for title, quantise in (("bfloat16", "none"), ("float8 products", "fp8")):
+        config = config_of(slug, device, quantise=quantise, **pipeline)
+        figures = measure(config, chunks=chunks, command="python benchmarks/gpu_checks.py")
+        print(f"\n{title}\n\n{people_table(figures)}\n", flush=True)
+        yield title, figures
+
+
+def over_floor(period, floor):
+    """A period beside its floor, in words."""
+    if period is None or not floor:
+        return "not known"
+    verdict = "within" if period <= TARGET * floor else "above"
+    return f"{seconds(period)}, {period / floor:.2f} of a floor of {seconds(floor)}: {verdict} {TARGET}"
+
+
+def document(card, checks, speeds):
+    """What was found, as a page."""
+    lines = [
+        f"# {card}",
+        "Written by `python benchmarks/gpu_checks.py`. CUBLAS_WORKSPACE_CONFIG is "
+        f"{os.environ['CUBLAS_WORKSPACE_CONFIG']}, torch {torch.__version__}.",
+        "\n".join(["| check | passed | found |", "| --- | --- | --- |", *checks.lines]),
+    ]
+    for title, figures in speeds:
+        sixth = over_floor(figures.sixth_period, figures.sixth_floor)
+        full = over_floor(figures.period.p50, figures.floor)
+        lines.append(f"## {figures.slug}, {title}\n\nSixth chunk: {sixth}. Full window: {full}.")
+        lines.append("\n".join(f"    {line}".rstrip() for line in people_table(figures).splitlines()))
+        lines.append(f"    {last_line(figures)}")
+    return "\n\n".join(lines) + "\n"
+
+
+def main():
+    """Check, measure, and write the document where one is wanted."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--document", type=Path)
+    parser.add_argument("--chunks", type=int, default=30)
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("No CUDA card here: nothing was checked.")
+        return 0
+    device, checks = torch.device("cuda", 0), Checks()
+    check_graphs(config_of(SLUG, "cuda:0"), CudaBackend(device), checks, chunks=9)
+    check_kernels(device, checks)
+    torch.cuda.empty_cache()
+    speeds = list(measure_speed(SLUG, "cuda:0", arguments.chunks))
+    page = document(torch.cuda.get_device_name(device), checks, speeds)
+    if arguments.document:
+        arguments.document.write_text(page, encoding="utf-8")
+    return int(checks.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

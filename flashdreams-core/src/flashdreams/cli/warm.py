@@ -1,0 +1,109 @@
+"""``flashdreams warm SLUG``: make ready what a run needs beside its weights, and list it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flashdreams.cli.console import set_up_logging
+from flashdreams.cli.options import JSON, OFFLINE, VERBOSE, Option, stdout_kept
+from flashdreams.cli.request import Request, SlugCommand
+from flashdreams.errors import UsageError
+from flashdreams.io.fetching import fetching_for, offline
+
+if TYPE_CHECKING:
+    from flashdreams.infra.runner.base import Runner
+
+SUMMARY = "Capture the graphs that a slug's chunks need, and list them with their memory and time."
+
+_CHECK = Option(
+    "--check", "Capture and replay them on the CPU instead, and find what a card would get wrong."
+)
+_SLOTS = Option("--slots", "Rollouts that will live at once.", "N")
+COMMAND = SlugCommand("warm", SUMMARY, (_CHECK, _SLOTS, OFFLINE, JSON, VERBOSE))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Make ready what the line says.
+
+    Raises:
+        FlashDreamsError: Something that the user can put right, or a stage that a graph cannot hold.
+    """
+    request = COMMAND.read(argv)
+    if request is None:
+        return 0
+    set_up_logging(len(request.options.get(VERBOSE.name, [])))
+    began = time.monotonic()
+    with fetching_for(request.slug), offline(OFFLINE.name in request.options), stdout_kept():
+        made, problems = _made(request)
+    seconds = time.monotonic() - began
+    if JSON.name in request.options:
+        print(json.dumps(_document(request.slug, made, problems, seconds)))
+    else:
+        print("\n".join([*map(str, made), *problems, _summary(request, len(made), seconds)]))
+    return 1 if problems else 0
+
+
+def _made(request: Request) -> tuple[list[Any], list[str]]:
+    """What was made ready, and what of it is wrong."""
+    from flashdreams.infra.device import cpu_threads
+
+    checks = _CHECK.name in request.options
+    runner = _runner(request, "cpu" if checks else None)
+    with cpu_threads(request.config.threads):
+        if checks:
+            return _checked(runner)
+        slots = _count(request.options.get(_SLOTS.name, ["1"])[-1])
+        given = dict(conditions=runner.conditions(), controls=[runner.control(0, None)], slots=slots)
+        return runner.pipeline.warmup(**given), []
+
+
+def _checked(runner: Runner) -> tuple[list[Any], list[str]]:
+    from flashdreams.testing.graph_replay import replay_rollouts
+
+    transformer = runner.pipeline.diffusion_model.transformer.config
+    chunks = transformer.window // transformer.chunk
+    first = chunks + 1 if chunks > 1 else 1
+    control = runner.control(0, None)
+    report = replay_rollouts(runner.pipeline, (first, 1), lambda index: control, **runner.conditions())
+    return list(report.captures), report.problems
+
+
+def _runner(request: Request, device: str | None) -> Runner:
+    from flashdreams.infra.runner.base import Runner
+
+    runner = request.config.setup(device=device)
+    if isinstance(runner, Runner):
+        return runner
+    raise UsageError(
+        f"{request.slug} is run by a {type(runner).__name__}.",
+        "Only what a Runner of flashdreams.infra.runner begins with can be made ready ahead.",
+        "Call pipeline.warmup() in the runner itself.",
+    )
+
+
+def _summary(request: Request, count: int, seconds: float) -> str:
+    if count:
+        return f"{count} made ready in {seconds:.1f} s, the pipeline included."
+    print(f"`flashdreams warm {request.slug} --check` shows what a card would capture.", file=sys.stderr)
+    return "There is nothing to make ready: on this device chunks are computed as they are written."
+
+
+def _document(slug: str, made: list[Any], problems: list[str], seconds: float) -> dict[str, Any]:
+    entries = [
+        dataclasses.asdict(each) if dataclasses.is_dataclass(type(each)) else {"text": str(each)}
+        for each in made
+    ]
+    return {"slug": slug, "made": entries, "problems": problems, "seconds": round(seconds, 3)}
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise UsageError(
+        f"{_SLOTS.name} is {text!r}.", "It counts rollouts, 1 or more.", f"Write {_SLOTS.name} 1."
+    )

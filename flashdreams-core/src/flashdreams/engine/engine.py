@@ -1,0 +1,158 @@
+"""The engine: lanes, compiled regions and graphs, put together as one way to run the stages of chunks.
+
+Each part is optional, and each is told of below in one line. What a chunk computes is decided by whether it is
+compiled; lanes and graphs change when and from where operators are queued, never which.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from flashdreams.engine.ahead import Ahead
+from flashdreams.engine.compile.execution import COMPILED, EAGER, CompiledExecution
+from flashdreams.engine.graphs.executor import GraphExecution
+from flashdreams.errors import NoFreeSlotError
+from flashdreams.infra.pipeline.execution import Execution, Stage, Warming
+from flashdreams.infra.pipeline.slots import Slot
+
+if TYPE_CHECKING:
+    from flashdreams.infra.pipeline.base import StreamInferencePipeline
+    from flashdreams.infra.pipeline.rollout import Rollout
+
+LOG = logging.getLogger(__name__)
+GRAPH, COMPILED_GRAPH = "graph", "compiled graph"
+_EAGER = Execution()
+
+
+class Engine(Execution):
+    """Runs stages on lanes, compiled where they can be, from graphs where there are any.
+
+    Args:
+        lanes: Where operators queue.
+        graphs: Captures and replays stages; None where the device has none, or none are wanted.
+        compiled: Chooses compiled code; None where none is wanted.
+        starts_at_once: Whether a rollout starts without waiting for any of it (``hot_swap``): its graphs are
+            captured in a scratch slot between its chunks, once its code is compiled.
+    """
+
+    def __init__(
+        self,
+        lanes: Execution,
+        graphs: GraphExecution | None = None,
+        compiled: CompiledExecution | None = None,
+        *,
+        starts_at_once: bool = False,
+    ) -> None:
+        self.lanes, self.graphs, self.compiled = lanes, graphs, compiled
+        self._starts_at_once = starts_at_once
+        self._is_warming = False
+        self._replays: WeakKeyDictionary[Slot, bool] = WeakKeyDictionary()
+        self._captured: WeakKeyDictionary[Slot, str] = WeakKeyDictionary()
+        self._ahead: WeakKeyDictionary[Rollout, Ahead] = WeakKeyDictionary()
+
+    @property
+    def needs_warm_up(self) -> bool:
+        """Whether there are graphs to capture."""
+        return self.graphs is not None and self.graphs.needs_warm_up
+
+    def begin_chunk(self, rollout: Rollout, index: int) -> str:
+        """Choose the path of the chunk."""
+        path = EAGER if self.compiled is None else self.compiled.begin_chunk(rollout, index)
+        if self.graphs is None:
+            return path
+        replays = not self._starts_at_once or self._has_graphs(rollout, index, path)
+        self._replays[rollout.slot] = replays
+        if not replays or self.graphs.begin_chunk(rollout, index) != GRAPH:
+            return path
+        return COMPILED_GRAPH if path == COMPILED else GRAPH
+
+    def run(self, stage: Stage, slot: Slot) -> Tensor | None:
+        """Run a stage on the path of the slot's chunk."""
+        replays = self._is_warming or self._replays.get(slot, False)
+        inner = self.graphs if self.graphs is not None and replays else _EAGER
+        if self.compiled is None:
+            return inner.run(stage, slot)
+        with self.compiled.on_path_of(slot):
+            return inner.run(stage, slot)
+
+    def chunk_final(self, rollout: Rollout, index: int) -> None:
+        """Between chunks: capture one more stage for a rollout that started at once."""
+        slot = rollout.slot
+        if self.graphs is None or self._replays.get(slot, True) or not self._is_settled(rollout):
+            return
+        ahead = self._ahead.get(rollout) or self._begin_ahead(rollout)
+        if ahead is not None and not ahead.is_done:
+            ahead.advance()
+
+    def work(self, given: Any = None, *, after_all: bool = False) -> AbstractContextManager[None]:
+        """As the lanes do."""
+        return self.lanes.work(given, after_all=after_all)
+
+    def aside(self) -> AbstractContextManager[None]:
+        """As the lanes do."""
+        return self.lanes.aside()
+
+    def rejoin(self) -> None:
+        """As the lanes do."""
+        self.lanes.rejoin()
+
+    def catch_up(self, results: Any = None) -> None:
+        """As the lanes do."""
+        self.lanes.catch_up(results)
+
+    def warm_up(self, pipeline: StreamInferencePipeline, given: Warming) -> list[Any]:
+        """Compile first, then capture what was compiled."""
+        made = [] if self.compiled is None else self.compiled.warm_up(pipeline, given)
+        if self.graphs is None:
+            return made
+        self._is_warming = True
+        try:
+            return made + self.graphs.warm_up(pipeline, given)
+        finally:
+            self._is_warming = False
+
+    def forget(self) -> None:
+        """Drop all that knows addresses."""
+        for ahead in list(self._ahead.values()):
+            ahead.drop()
+        for known in (self._ahead, self._replays, self._captured):
+            known.clear()
+        for part in (self.lanes, self.graphs, self.compiled):
+            if part is not None:
+                part.forget()
+
+    def _is_settled(self, rollout: Rollout) -> bool:
+        """Whether the code that runs will run from now on, so that it may be captured."""
+        return self.compiled is None or rollout.path == COMPILED or not self.compiled.has_hope
+
+    def _begin_ahead(self, rollout: Rollout) -> Ahead | None:
+        """Begin to capture beside a rollout; where there is no room, it captures whatever it meets itself."""
+        try:
+            ahead = self._ahead[rollout] = Ahead(rollout)
+        except (NoFreeSlotError, torch.OutOfMemoryError) as error:
+            LOG.info("Graphs are captured as they are met, for want of a second slot: %s", error)
+            self._captured[rollout.slot] = rollout.path
+            return None
+        scratch = ahead.scratch.slot
+        self._replays[scratch], self._captured[scratch] = True, rollout.path
+        if self.compiled is not None:
+            self.compiled.follow(scratch, rollout.slot)
+        return ahead
+
+    def _has_graphs(self, rollout: Rollout, index: int, path: str) -> bool:
+        """Whether a rollout that started at once replays graphs from this chunk on."""
+        if self._captured.get(rollout.slot) == path:
+            return True
+        ahead = self._ahead.get(rollout)
+        if ahead is None or not ahead.is_done:
+            return False
+        ahead.move()
+        del self._ahead[rollout]
+        LOG.info("Graphs take over at chunk %d.", index)
+        return True

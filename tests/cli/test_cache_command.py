@@ -1,0 +1,116 @@
+import json
+import zipfile
+
+import pytest
+
+from flashdreams.io.artefacts import ArtefactStore
+
+KEYS = ("a" * 32, "b" * 32)
+FACTS = {"for": "toy", "region": "ToyBlock", "device": "cpu", "versions": {"torch": "2.13"}}
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """The cache of this machine, with two artefacts."""
+    monkeypatch.setenv("FLASHDREAMS_CACHE", str(tmp_path / "cache"))
+    store = ArtefactStore()
+    for key in KEYS:
+        with store.making(key, FACTS) as folder:
+            (folder / "code.so").write_bytes(key.encode() * 100)
+    return store
+
+
+def told(cli, *argv):
+    return json.loads(cli("cache", *argv, "--json").out)
+
+
+def test_list_shows_what_is_kept(cli, store):
+    out = cli("cache").out
+    assert out == cli("cache", "list").out
+    header, *rows, last = out.splitlines()
+    assert header.split() == ["KEY", "SIZE", "DEVICE", "TORCH", "FOR"]
+    assert [row.split()[0] for row in rows] == ["a" * 12, "b" * 12]
+    assert all(row.endswith("cpu     2.13   ToyBlock of toy") for row in rows)
+    assert last.startswith("2 artefacts, ")
+    assert {entry["key"] for entry in told(cli, "list")["artefacts"]} == {*KEYS}
+
+
+def test_an_empty_cache_is_listed_and_cleared_without_fuss(cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("FLASHDREAMS_CACHE", str(tmp_path))
+    assert cli("cache").out == f"0 artefacts, 0 bytes, in {tmp_path / 'compile'}.\n"
+    assert cli("cache", "clear").code == 0
+
+
+def test_what_is_exported_and_cleared_is_imported_again(cli, store, tmp_path):
+    file = tmp_path / "code.zip"
+    assert len(told(cli, "export", str(file))["artefacts"]) == 2
+    assert len(told(cli, "clear")["artefacts"]) == 2
+    assert store.entries() == []
+    assert len(told(cli, "import", str(file))["artefacts"]) == 2
+    assert [store.find(key).joinpath("code.so").read_bytes() for key in KEYS] == [
+        key.encode() * 100 for key in KEYS
+    ]
+    assert store.entries()[0].facts["region"] == "ToyBlock"
+    assert told(cli, "import", str(file))["artefacts"] == []
+
+
+def test_a_damaged_artefact_is_not_there_and_is_made_again(store):
+    (store.folder / KEYS[0] / "code.so").write_bytes(b"half")
+    assert store.find(KEYS[0]) is None
+    with store.making(KEYS[0], FACTS) as folder:
+        (folder / "code.so").write_bytes(b"whole")
+    assert store.find(KEYS[0]) is not None
+
+
+def test_what_breaks_off_leaves_nothing(store):
+    making = store.making("c" * 32, FACTS)
+    folder = making.__enter__()
+    (folder / "code.so").write_bytes(b"half")
+    error = OSError("the disk is full")
+    assert not making.__exit__(OSError, error, None)
+    assert store.find("c" * 32) is None
+    assert sorted(path.name for path in store.folder.iterdir() if path.is_dir()) == sorted(KEYS)
+
+
+@pytest.mark.parametrize("name", ["../code.so", "a/../../x", "a/b/c", "/a/b", "a/.hidden", "alone"])
+def test_an_archive_that_reaches_elsewhere_is_refused(cli, store, tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr(name, "x")
+    outcome = cli("cache", "import", str(tmp_path / "bad.zip"))
+    assert outcome.code == 2
+    assert f"it holds '{name}'" in outcome.err
+
+
+def test_files_that_are_not_whole_are_refused(cli, store, tmp_path):
+    file = tmp_path / "code.zip"
+    cli("cache", "export", str(file))
+    cli("cache", "clear")
+    with zipfile.ZipFile(tmp_path / "half.zip", "w") as half, zipfile.ZipFile(file) as whole:
+        for name in whole.namelist():
+            half.writestr(name, whole.read(name)[:50] if name.endswith(".so") else whole.read(name))
+    assert "is not whole" in cli("cache", "import", str(tmp_path / "half.zip")).err
+    assert store.entries() == []
+    file.write_bytes(b"no zip")
+    assert "cannot be imported" in cli("cache", "import", str(file)).err
+    assert "cannot be imported" in cli("cache", "import", str(tmp_path / "absent.zip")).err
+
+
+def test_a_file_that_cannot_be_written_is_an_error(cli, store, tmp_path):
+    outcome = cli("cache", "export", str(tmp_path / "no folder" / "code.zip"))
+    assert outcome.code == 2
+    assert "cannot be written: No such file or directory." in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "right"),
+    [
+        (("lst",), "Did you mean 'list'?"),
+        (("export",), "It takes one FILE."),
+        (("import", "a", "b"), "It takes one FILE."),
+        (("clear", "a"), "It takes nothing more."),
+    ],
+)
+def test_a_wrong_line_is_told_what_would_be_right(cli, store, argv, right):
+    outcome = cli("cache", *argv)
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[1].strip() == right
