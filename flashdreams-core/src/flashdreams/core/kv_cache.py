@@ -173,7 +173,7 @@ class KVCache:
         return {"index": self.index, "layout": self._layout, **seen}
 
     def take(self, other: KVCache) -> None:
-        """Hold what another cache of the same sizes holds, on the device, at the addresses that this one has."""
+        """Hold what another cache of the same sizes holds, on the device, at this one's addresses."""
         if other.index >= 0:
             self.begin_chunk(other.index)
             for name, memory in self._memories.items():

@@ -1,7 +1,7 @@
 """Graphs for a rollout that lives already: captured in a scratch slot between its chunks, then moved to.
 
-The living rollout is neither read by a capture nor written. When all graphs are there, its state is copied into
-the scratch slot, on the device, and it goes on there.
+The living rollout is neither read by a capture nor written. When all graphs are there, its state is copied
+into the scratch slot, on the device, and it goes on there.
 """
 
 from __future__ import annotations
@@ -22,33 +22,25 @@ class Ahead:
     """
 
     def __init__(self, rollout: Rollout) -> None:
-        self._rollout = rollout
         self.scratch = rollout.scratch()
-        self._captures: Iterator[None] = iter(())
-        self._begun = False
+        self._captures: Iterator[None] | None = None
         self.is_done = False
 
     @torch.no_grad()
-    def advance(self) -> None:
-        """Capture one more stage."""
-        if not self._begun:
-            self._begun = True
-            self.scratch.slot.take(self._rollout.slot)
+    def advance(self, rollout: Rollout) -> None:
+        """Capture one more stage for ``rollout``, between two of its chunks."""
+        if self._captures is None:
+            self.scratch.slot.take(rollout.slot)
             control = self.scratch.slot.control
-            self._captures = captures_of(self.scratch, [lambda index: control])
+            self._captures = captures_of(self.scratch, [lambda index: control], goes_on=True)
         self.is_done = next(self._captures, self) is self
 
-    def finish(self) -> None:
-        """Capture all that is left."""
-        while not self.is_done:
-            self.advance()
-
     @torch.no_grad()
-    def move(self) -> None:
-        """Let the rollout go on where its graphs are."""
-        execution = self._rollout.pipeline.execution
+    def move(self, rollout: Rollout) -> None:
+        """Let ``rollout`` go on where its graphs are."""
+        execution = rollout.pipeline.execution
         with execution.work(after_all=True):
-            self._rollout.move_into(self.scratch)
+            rollout.move_into(self.scratch)
         execution.catch_up()
         self.scratch.close()
 

@@ -1,13 +1,13 @@
 """The engine: lanes, compiled regions and graphs, put together as one way to run the stages of chunks.
 
-Each part is optional, and each is told of below in one line. What a chunk computes is decided by whether it is
-compiled; lanes and graphs change when and from where operators are queued, never which.
+What a chunk computes is decided by whether it is compiled. Lanes, graphs and lines change when and from where
+operators are called, never which.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,6 +17,8 @@ from torch import Tensor
 from flashdreams.engine.ahead import Ahead
 from flashdreams.engine.compile.execution import COMPILED, EAGER, CompiledExecution
 from flashdreams.engine.graphs.executor import GraphExecution
+from flashdreams.engine.hooks import HookWatch
+from flashdreams.engine.lines.execution import StraightLines
 from flashdreams.errors import NoFreeSlotError
 from flashdreams.infra.pipeline.execution import Execution, Stage, Warming
 from flashdreams.infra.pipeline.slots import Slot
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 GRAPH, COMPILED_GRAPH = "graph", "compiled graph"
-_EAGER = Execution()
 
 
 class Engine(Execution):
@@ -37,6 +38,8 @@ class Engine(Execution):
         lanes: Where operators queue.
         graphs: Captures and replays stages; None where the device has none, or none are wanted.
         compiled: Chooses compiled code; None where none is wanted.
+        lines: Repeats the calls of stages that are not compiled, on a device without graphs.
+        hooks: Knows whether somebody watches the modules, which are called then whatever it costs.
         starts_at_once: Whether a rollout starts without waiting for any of it (``hot_swap``): its graphs are
             captured in a scratch slot between its chunks, once its code is compiled.
     """
@@ -46,10 +49,14 @@ class Engine(Execution):
         lanes: Execution,
         graphs: GraphExecution | None = None,
         compiled: CompiledExecution | None = None,
+        lines: StraightLines | None = None,
+        hooks: HookWatch | None = None,
         *,
         starts_at_once: bool = False,
     ) -> None:
-        self.lanes, self.graphs, self.compiled = lanes, graphs, compiled
+        self.lanes, self.graphs, self.compiled, self.lines = lanes, graphs, compiled, lines
+        self._hooks = hooks
+        self._is_watched = False
         self._starts_at_once = starts_at_once
         self._is_warming = False
         self._replays: WeakKeyDictionary[Slot, bool] = WeakKeyDictionary()
@@ -63,6 +70,9 @@ class Engine(Execution):
 
     def begin_chunk(self, rollout: Rollout, index: int) -> str:
         """Choose the path of the chunk."""
+        self._is_watched = self._hooks is not None and self._hooks.is_watching
+        if self._is_watched:
+            return EAGER
         path = EAGER if self.compiled is None else self.compiled.begin_chunk(rollout, index)
         if self.graphs is None:
             return path
@@ -74,12 +84,13 @@ class Engine(Execution):
 
     def run(self, stage: Stage, slot: Slot) -> Tensor | None:
         """Run a stage on the path of the slot's chunk."""
-        replays = self._is_warming or self._replays.get(slot, False)
-        inner = self.graphs if self.graphs is not None and replays else _EAGER
+        if self._is_watched:
+            with nullcontext() if self.compiled is None else self.compiled.paused():
+                return stage.function(slot)
         if self.compiled is None:
-            return inner.run(stage, slot)
-        with self.compiled.on_path_of(slot):
-            return inner.run(stage, slot)
+            return self._replayed(stage, slot)
+        with self.compiled.on_path_of(slot) as is_compiled:
+            return self._replayed(stage, slot, is_compiled)
 
     def chunk_final(self, rollout: Rollout, index: int) -> None:
         """Between chunks: capture one more stage for a rollout that started at once."""
@@ -88,7 +99,13 @@ class Engine(Execution):
             return
         ahead = self._ahead.get(rollout) or self._begin_ahead(rollout)
         if ahead is not None and not ahead.is_done:
-            ahead.advance()
+            ahead.advance(rollout)
+
+    def rollout_closed(self, rollout: Rollout) -> None:
+        """Leave off capturing for it."""
+        ahead = self._ahead.pop(rollout, None)
+        if ahead is not None:
+            ahead.drop()
 
     def work(self, given: Any = None, *, after_all: bool = False) -> AbstractContextManager[None]:
         """As the lanes do."""
@@ -123,9 +140,17 @@ class Engine(Execution):
             ahead.drop()
         for known in (self._ahead, self._replays, self._captured):
             known.clear()
-        for part in (self.lanes, self.graphs, self.compiled):
+        for part in (self.lanes, self.graphs, self.compiled, self.lines):
             if part is not None:
                 part.forget()
+
+    def _replayed(self, stage: Stage, slot: Slot, is_compiled: bool = False) -> Tensor | None:
+        """Run a stage from its graph or as a line, where there is one."""
+        if self.graphs is not None and (self._is_warming or self._replays.get(slot, False)):
+            return self.graphs.run(stage, slot)
+        if self.lines is not None and not is_compiled:
+            return self.lines.run(stage, slot)
+        return stage.function(slot)
 
     def _is_settled(self, rollout: Rollout) -> bool:
         """Whether the code that runs will run from now on, so that it may be captured."""
@@ -152,7 +177,7 @@ class Engine(Execution):
         ahead = self._ahead.get(rollout)
         if ahead is None or not ahead.is_done:
             return False
-        ahead.move()
+        ahead.move(rollout)
         del self._ahead[rollout]
         LOG.info("Graphs take over at chunk %d.", index)
         return True

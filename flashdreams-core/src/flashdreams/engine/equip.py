@@ -8,8 +8,10 @@ from flashdreams.engine.compile.compiler import Compiler
 from flashdreams.engine.compile.execution import CompiledExecution
 from flashdreams.engine.engine import Engine
 from flashdreams.engine.graphs.choice import graphs_on
+from flashdreams.engine.hooks import HookWatch
 from flashdreams.engine.hot_swap import HotSwap
 from flashdreams.engine.lanes import lanes_on
+from flashdreams.engine.lines.execution import StraightLines
 
 if TYPE_CHECKING:
     from flashdreams.infra.pipeline.base import StreamInferencePipeline
@@ -27,16 +29,22 @@ def engine_for(
     Args:
         pipeline: The pipeline; its transformer's ``use_cuda_graph`` says whether graphs are wanted.
         compile: Whether the transformer's repeated parts are compiled.
-        hot_swap: Whether rollouts start at once, and go over to compiled code and graphs when these are ready.
+        hot_swap: Whether rollouts start at once, and go over to what is fast when it is ready.
         swap_at: The chunk at which they go over; None for the first that can.
 
     Raises:
         DeviceError: Graphs are asked for, and the device has none.
     """
     device = pipeline.device
-    graphs = graphs_on(device, pipeline.diffusion_model.transformer.config.use_cuda_graph)
-    compiled = _compiled(pipeline, hot_swap, swap_at) if compile or hot_swap else None
-    return Engine(lanes_on(device), graphs, compiled, starts_at_once=hot_swap)
+    wanted = pipeline.diffusion_model.transformer.config.use_cuda_graph
+    return Engine(
+        lanes_on(device),
+        graphs_on(device, wanted),
+        _compiled(pipeline, hot_swap, swap_at) if compile or hot_swap else None,
+        StraightLines() if device.type == "cpu" and wanted == "auto" else None,
+        HookWatch(pipeline),
+        starts_at_once=hot_swap,
+    )
 
 
 def _compiled(pipeline: StreamInferencePipeline, hot_swap: bool, swap_at: int | None) -> CompiledExecution:

@@ -170,6 +170,10 @@ class ProfiledExecution(Execution):
         self.profiler.drain()
         self.profiler.note_memory()
 
+    def rollout_closed(self, rollout: Rollout) -> None:
+        """As ``inner`` does."""
+        self.inner.rollout_closed(rollout)
+
     def rejoin(self) -> None:
         """As ``inner`` does."""
         self.inner.rejoin()

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CORE_COMMANDS = ("list", "run", "show", "plan", "download", "components", "plugins", "doctor")
+CORE_COMMANDS = (
+    *("list", "run", "show", "plan", "download", "warm", "bench", "cache"),
+    *("components", "plugins", "doctor"),
+)
 """Names that no plugin's command can take."""
 CORE = "flashdreams-core"
 """The distribution whose components stay, whoever else claims their names."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -45,13 +46,25 @@ class CompiledExecution(Execution):
         with self.on_path_of(slot):
             return stage.function(slot)
 
-    def on_path_of(self, slot: Slot) -> AbstractContextManager[None]:
-        """Inside, compiled code runs where the slot's chunk is compiled."""
-        return self._compiler.switched(self._is_compiled.get(slot, self._compiler.waits))
+    @contextmanager
+    def on_path_of(self, slot: Slot) -> Iterator[bool]:
+        """Inside, compiled code runs where the slot's chunk is compiled; gives whether it does."""
+        is_compiled = self._is_compiled.get(slot, self._compiler.waits)
+        with self._compiler.switched(is_compiled):
+            yield is_compiled
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Inside, no compiled code runs."""
+        return self._compiler.switched(False)
 
     def follow(self, slot: Slot, other: Slot) -> None:
         """Let one slot take the path of another."""
         self._is_compiled[slot] = self._is_compiled.get(other, self._compiler.waits)
+
+    @property
+    def seconds_compiling(self) -> float:
+        """Seconds that compiling took so far, in other processes."""
+        return self._compiler.seconds
 
     @property
     def has_hope(self) -> bool:

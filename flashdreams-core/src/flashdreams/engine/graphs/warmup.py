@@ -49,16 +49,18 @@ def capture_all(pipeline: StreamInferencePipeline, given: Warming, graphs: Graph
                 rollout = rollouts.enter_context(begin(**given.conditions, height=height, width=width))
                 with graphs.paused():
                     make_first_chunks(rollout, given.controls[0])
-                for _ in captures_of(rollout, [_taken_up(rollout, control) for control in given.controls]):
+                controls = [_taken_up(rollout, control) for control in given.controls]
+                for _ in captures_of(rollout, controls, goes_on=rollout.next_index > 1):
                     pass
 
 
-def captures_of(rollout: Rollout, controls: Sequence[ControlOf]) -> Iterator[None]:
+def captures_of(rollout: Rollout, controls: Sequence[ControlOf], *, goes_on: bool) -> Iterator[None]:
     """Run all kinds of stages in the slot of a rollout, which has made a chunk, one with each step.
 
     Args:
         rollout: Whose slot it is. What it has made is lost.
         controls: What passes are given, by the index of the chunk, one of each kind.
+        goes_on: Whether a rollout has more than one chunk.
     """
     execution, stages, slot = rollout.pipeline.execution, rollout.pipeline.stages, rollout.slot
     transformer = rollout.pipeline.diffusion_model.transformer
@@ -71,7 +73,7 @@ def captures_of(rollout: Rollout, controls: Sequence[ControlOf]) -> Iterator[Non
                     execution.run(stage, slot)
                 execution.catch_up()
                 yield
-    later = [slot.decoder.state] if slot.decoder.started else []
+    later = [slot.decoder.state] if goes_on else []
     for state in (*later, None):
         with execution.work(after_all=True), execution.aside():
             slot.decoder.begin(state)

@@ -85,6 +85,9 @@ class Execution:
     def chunk_final(self, rollout: Rollout, index: int) -> None:
         """Chunk ``index`` is final, and the next has not been asked for: the time for work between chunks."""
 
+    def rollout_closed(self, rollout: Rollout) -> None:
+        """The rollout is about to give its slot back: what is kept for it alone is of no more use."""
+
     def work(self, given: Any = None, *, after_all: bool = False) -> AbstractContextManager[None]:
         """Inside, the pipeline works on slots, in the order in which it is told to.
 

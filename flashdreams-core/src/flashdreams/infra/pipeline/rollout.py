@@ -157,7 +157,7 @@ class Rollout:
         return Rollout(pipeline, pipeline.slots.lease(self.slot.size), self.seed, self.noise_source)
 
     def move_into(self, other: Rollout) -> None:
-        """Go on in the slot of another rollout of the same size, which gets this one's and is worth nothing more.
+        """Go on in the slot of another rollout of the same size, which gets this one's and is of no more use.
 
         What the other slot held is overwritten with this rollout's committed state, on the device.
         """
@@ -180,6 +180,7 @@ class Rollout:
             if self._announced:
                 self.pipeline.observers.rollout_finished(self)
         finally:
+            self.pipeline.execution.rollout_closed(self)
             self.pipeline.execution.catch_up()
             self._give_back()
 
