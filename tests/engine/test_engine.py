@@ -44,7 +44,8 @@ def test_graphs_are_there_before_the_first_chunk(toy):
     engine = recording(toy)
     assert engine.needs_warm_up
     captured = toy.warmup(controls=[0.0])
-    assert len(captured) == 8 and not engine.needs_warm_up
+    assert len(captured) == 8
+    assert not engine.needs_warm_up
     for _ in range(2):
         frames, paths = made(toy, 8)
         assert torch.equal(frames, expected)
@@ -174,7 +175,8 @@ def test_lines_and_graphs_can_be_refused():
         toy_pipeline_config(), diffusion_model=dict(transformer=dict(use_cuda_graph=False))
     )
     engine = engine_for(config.setup())
-    assert engine.lines is None and engine.graphs is None
+    assert engine.lines is None
+    assert engine.graphs is None
     wanted = derive_config(config, diffusion_model=dict(transformer=dict(use_cuda_graph=True)))
     with pytest.raises(DeviceError, match="NVIDIA GPU"):
         engine_for(wanted.setup())

@@ -11,7 +11,7 @@ from torch.nn.modules import module as torch_module
 class HookWatch:
     """Knows whether any module of a pipeline has a forward hook.
 
-    Graphs, lines and compiled code call no module, and so no hook. A hook that is there when a chunk begins is
+    Graphs, lines and compiled code call no module, and so no hook. One that is there when a chunk begins is
     called for that chunk all the same: the chunk is computed as it is written.
     """
 
