@@ -148,7 +148,7 @@ class Engine(Execution):
         """Run a stage from its graph or as a line, where there is one."""
         if self.graphs is not None and (self._is_warming or self._replays.get(slot, False)):
             return self.graphs.run(stage, slot)
-        if self.lines is not None and not is_compiled:
+        if self.lines is not None and (not is_compiled or stage.name == "decode"):  # which is never compiled
             return self.lines.run(stage, slot)
         return stage.function(slot)
 
