@@ -12,7 +12,12 @@ PLUGINS = ("pocket", "wan", "taehv", "self-forcing", "causal-forcing")
 FOLDERS = ("flashdreams-core", *(f"flashdreams-plugins/flashdreams-{name}" for name in PLUGINS))
 PACKAGES = tuple(word for folder in FOLDERS for word in ("-e", folder))
 TRAINING = ("-e", "flashdreams-plugins/flashdreams-pocket[train]")
-TEST_TOOLS = ("pytest", "pytest-xdist", "hypothesis", "diffusers", "peft", "mypy", "types-PyYAML")
+TRITON = "triton; sys_platform == 'linux'"
+TEST_TOOLS = (
+    *("pytest", "pytest-xdist", "hypothesis", "mypy", "types-PyYAML"),
+    *("diffusers", "peft"),
+    TRITON,
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
@@ -61,8 +66,9 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Write the pages that are generated from the code."""
-    install(session, *PACKAGES)
+    install(session, *PACKAGES, TRITON)
     session.run("python", "docs/generate.py", *session.posargs)
+    session.run("python", "docs/kernel_table.py")
 
 
 @nox.session
@@ -76,14 +82,17 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure pocket-racer and the start of the command line, on this machine, as it is now."""
-    install(session, *PACKAGES)
-    session.run("python", "benchmarks/pocket_racer.py", env=ONE_THREAD)
+    """Measure the small slugs, the engine and the start of the command line, on this machine as it is now."""
+    install(session, *PACKAGES, "diffusers")
+    for slug in ("pocket-racer", "self-forcing-tiny"):
+        session.run("flashdreams", "bench", slug, env=ONE_THREAD)
+    for script in ("pocket_racer", "engine_overhead", "engine_compile"):
+        session.run("python", f"benchmarks/{script}.py", env=ONE_THREAD)
     session.run("python", "benchmarks/list_startup.py")
 
 
 @nox.session
 def gpu(session: nox.Session) -> None:
     """Check on a machine with a card what cannot be known without one; elsewhere, say so."""
-    install(session, *PACKAGES)
+    install(session, *PACKAGES, TRITON)
     session.run("python", "benchmarks/gpu_checks.py", *session.posargs)

@@ -18,6 +18,7 @@ PAGES = [
     "docs/concepts.md",
     "docs/weights.md",
     "docs/plan.md",
+    "docs/engine.md",
     "docs/plugins/model.md",
     "docs/models/wan.md",
 ]

@@ -14,6 +14,7 @@ from flashdreams.engine.lines.execution import StraightLines
 from flashdreams.errors import DeviceError
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.pipeline.execution import Execution
+from flashdreams.infra.pipeline.observers import Observers
 from flashdreams.testing.toy import toy_pipeline_config
 
 
@@ -128,6 +129,21 @@ def test_a_rollout_that_is_collected_gives_both_slots_back(toy):
     del rollout
     gc.collect()
     assert toy.slots.lent == 0
+
+
+def test_observers_are_told_nothing_of_a_warm_up(toy):
+    told = []
+
+    class Telling(Observers):
+        def rollout_started(self, rollout):
+            told.append("started")
+
+    toy.observers = Telling()
+    recording(toy)
+    toy.warmup(controls=[0.0])
+    assert told == []
+    made(toy, 1)
+    assert told == ["started"]
 
 
 def test_moving_the_pipeline_drops_all_graphs(toy):

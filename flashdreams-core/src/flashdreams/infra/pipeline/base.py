@@ -18,6 +18,7 @@ from flashdreams.infra.decoder.base import Decoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.encoder.base import Encoder
 from flashdreams.infra.pipeline.checks import (
+    check_ours,
     check_same_config,
     check_seed,
     initial_state,
@@ -26,7 +27,7 @@ from flashdreams.infra.pipeline.checks import (
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.pipeline.execution import Execution, Warming
 from flashdreams.infra.pipeline.noise import NoiseSource, fill_noise, philox_noise
-from flashdreams.infra.pipeline.observers import Observers
+from flashdreams.infra.pipeline.observers import Observers, unobserved
 from flashdreams.infra.pipeline.rollout import PendingChunk, Rollout, Snapshot
 from flashdreams.infra.pipeline.slots import Size, Slot, SlotPool
 from flashdreams.infra.pipeline.stages import ChunkStages
@@ -139,7 +140,7 @@ class StreamInferencePipeline(nn.Module):
             RolloutError: The rollout belongs to another pipeline.
             InputError: There is an input, and nothing to encode it.
         """
-        self._check_ours(cache)
+        check_ours(cache, self)
         cache.check_generate(autoregressive_index)
         cache.path = self.execution.begin_chunk(cache, autoregressive_index)
         with self.execution.work(input):
@@ -180,7 +181,7 @@ class StreamInferencePipeline(nn.Module):
             ClosedRolloutError: The rollout was closed.
             RolloutError: The rollout belongs to another pipeline.
         """
-        self._check_ours(cache)
+        check_ours(cache, self)
         slot, pending = cache.slot, cache.take_pending(autoregressive_index)
         transformer, execution = self.diffusion_model.transformer, self.execution
         with execution.work():
@@ -204,10 +205,13 @@ class StreamInferencePipeline(nn.Module):
     def warmup(self, **given: Any) -> list[Any]:
         """Make ready what chunks will need, before the first is asked for: graphs, where there are any.
 
+        Observers are told nothing of it.
+
         Args:
             **given: Examples of what rollouts will be given, as :class:`Warming` names them.
         """
-        return self.execution.warm_up(self, Warming(**given))
+        with unobserved(self):
+            return self.execution.warm_up(self, Warming(**given))
 
     @torch.no_grad()
     def restore(self, snapshot: Snapshot) -> Rollout:
@@ -264,14 +268,6 @@ class StreamInferencePipeline(nn.Module):
     def _open_rollout(self, size: Size, seed: int, noise: NoiseSource) -> Rollout:
         self.execution.catch_up()  # a slot of another size may be dropped for this one
         return Rollout(self, self.slots.lease(size), seed, noise)
-
-    def _check_ours(self, rollout: Rollout) -> None:
-        if rollout.pipeline is not self:
-            raise RolloutError(
-                f"A rollout of the pipeline {rollout.pipeline.config.name!r} was given to another.",
-                "A rollout goes on where it began.",
-                "Use rollout.pipeline, or restore a snapshot of it here.",
-            )
 
     def _allocate_slot(self, size: Size) -> Slot:
         return self.stages.allocate(size, self.dtype, self.device)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flashdreams.errors import InputError, SnapshotError
+from flashdreams.errors import InputError, RolloutError, SnapshotError
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.streaming import Streaming
+
+if TYPE_CHECKING:
+    from flashdreams.infra.pipeline.base import StreamInferencePipeline
+    from flashdreams.infra.pipeline.rollout import Rollout
 
 
 def check_seed(seed: int) -> int:
@@ -79,6 +83,20 @@ def initial_state(component: Any, context: Mapping[str, Any] | None) -> Any:
             "Leave it out.",
         )
     return None
+
+
+def check_ours(rollout: Rollout, pipeline: StreamInferencePipeline) -> None:
+    """Refuse a rollout of another pipeline.
+
+    Raises:
+        RolloutError: It is one.
+    """
+    if rollout.pipeline is not pipeline:
+        raise RolloutError(
+            f"A rollout of the pipeline {rollout.pipeline.config.name!r} was given to another.",
+            "A rollout goes on where it began.",
+            "Use rollout.pipeline, or restore a snapshot of it here.",
+        )
 
 
 def check_same_config(taken: StreamInferencePipelineConfig, here: StreamInferencePipelineConfig) -> None:

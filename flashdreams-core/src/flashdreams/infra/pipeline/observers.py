@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from flashdreams.infra.pipeline.base import StreamInferencePipeline
     from flashdreams.infra.pipeline.rollout import Rollout
 
 
@@ -21,3 +24,13 @@ class Observers:
 
     def rollout_finished(self, rollout: Rollout) -> None:
         """The rollout was closed."""
+
+
+@contextmanager
+def unobserved(pipeline: StreamInferencePipeline) -> Iterator[None]:
+    """Inside, nobody is told of the pipeline's rollouts."""
+    told, pipeline.observers = pipeline.observers, Observers()
+    try:
+        yield
+    finally:
+        pipeline.observers = told
