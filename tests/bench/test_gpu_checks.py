@@ -45,6 +45,23 @@ def test_graphs_are_checked_against_eager(script):
     assert "| replay equals eager | yes | bit for bit |" in checks.lines
 
 
+def test_every_chunk_after_the_first_two_is_watched_for_waits(script):
+    runner = script.config_of(SLUG, "cpu", **SMALL).setup()
+    modes, seen, generate = [], [], runner.pipeline.generate
+
+    def watched(index, rollout):
+        seen.append((index, modes[-1] if modes else "default"))
+        if index == 6:
+            raise RuntimeError("the host waited\nsomewhere")
+        return generate(index, rollout)
+
+    runner.pipeline.generate = watched
+    said = script.waits_of(runner.pipeline, runner.conditions(), 9, modes.append)
+    assert said == "the host waited"
+    assert [index for index, mode in seen if mode == "error"] == [2, 3, 4, 5, 6]
+    assert modes == ["error", "default"]
+
+
 def test_what_differs_is_found(script):
     a = torch.ones(4, dtype=torch.bfloat16)
     assert script.compared([a], [a.clone()]) == (True, "bit for bit")
@@ -55,13 +72,17 @@ def test_what_differs_is_found(script):
     assert "1.00 units" in said
     passed, said = script.compared([a * 2], [a])
     assert not passed
+    gone = a * torch.nan
+    assert script.compared([near, gone], [a, a]) == (False, "not finite")
+    assert script.distance(gone, a) == torch.inf
 
 
 def test_kernels_are_compared_with_their_twins(script):
     checks = script.Checks()
-    script.check_kernels(torch.device("cpu"), checks, tokens=24, heads=2, head_dim=16, dtype=torch.float32)
+    sizes = dict(tokens=24, heads=2, head_dim=16, dtype=torch.float32)
+    script.check_kernels(torch.device("cpu"), LineBackend(), checks, **sizes, time=0.001)
     assert not checks.failed, checks.lines
-    assert len(checks.lines) == 5
+    assert len(checks.lines) == 8
 
 
 def test_a_failure_is_kept(script):
@@ -72,9 +93,18 @@ def test_a_failure_is_kept(script):
     assert checks.lines[1] == "| second | NO | not well |"
 
 
+def test_a_part_that_raises_is_a_failed_check(script):
+    checks = script.Checks()
+    assert checks.attempt("sum", lambda: 1 + 1) == 2
+    assert not checks.failed
+    assert checks.attempt("zero", lambda: 1 / 0) is None
+    assert checks.failed
+    assert checks.lines == ["| zero | NO | ZeroDivisionError: division by zero |"]
+
+
 @pytest.mark.slow
 def test_speed_is_measured_beside_the_floor(script):
-    speeds = list(script.measure_speed(SLUG, "cpu", 2, **SMALL))
+    speeds = [script.measure_speed(title, SLUG, "cpu", 2, **SMALL) for title in script.WAYS]
     page = script.document("a card", script.Checks(), speeds)
     assert page.count("Full window:") == 2
     for _, figures in speeds:

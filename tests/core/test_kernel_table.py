@@ -37,6 +37,19 @@ def test_whole_rows_move_16_bytes_at_a_time():
             assert needed["moves"] - needed["moves_of_16_bytes"] == singles, (row["kernel"], card)
 
 
+@pytest.mark.skipif(installed_triton() is None, reason="triton is not installed")
+def test_halves_are_rounded_as_the_twin_rounds_them():
+    # A quotient that is off by a unit in the last place moves a half, and the result by a sixteenth.
+    script = (
+        "import kernel_table as t; cases = t.kernel_cases('cpu', tokens=2, frames=1);"
+        "case = next(case for case in cases if case.kernel == 'quantise_rows');"
+        "print(t.compiled(case, 90).asm['ptx'])"
+    )
+    ptx = subprocess.run([sys.executable, "-c", script], cwd=DOCS, capture_output=True, text=True, check=True)
+    assert "div.rn.f32" in ptx.stdout
+    assert "div.full" not in ptx.stdout
+
+
 def test_the_page_shows_the_figures():
     page = (DOCS / "kernels.md").read_text()
     for row in TABLE["rows"]:

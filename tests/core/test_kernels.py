@@ -117,6 +117,16 @@ def test_what_a_kernel_does_not_take_goes_to_the_twin(card, name, options):
     assert f"{name}_kernel" not in operators_of(everything("cuda", **options)[name])
 
 
+def test_a_kernel_reads_no_rotations_and_writes_no_bytes_that_are_not_there(card):
+    x, pixels = torch.zeros(1, 4, 2, 8, device="cuda"), torch.zeros(1, 3, 2, 4, 4, device="cuda")
+    one = torch.ones(1, 4, dtype=torch.complex64, device="cuda")  # which the twin broadcasts
+    assert "norm_rope_kernel" not in operators_of(lambda: norm_rope(x, one))
+    small = torch.empty(1, 1, 4, 4, 3, dtype=torch.uint8, device="cuda")
+    with Operators() as operators, pytest.raises(RuntimeError):
+        pixels_to_bytes(pixels, small)
+    assert "pixels_to_bytes_kernel" not in operators.names
+
+
 def test_gradients_go_through_the_twin(card):
     x = torch.zeros(1, 4, 16, device="cuda", requires_grad=True)
     assert not runs_kernels(x)

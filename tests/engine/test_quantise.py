@@ -209,3 +209,13 @@ def test_a_compiled_layer_is_one_graph_and_gives_the_same(how):
         assert torch.equal(compiled(x), layer(x))
         compiled(x)
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("how", ["fp8-weights", "int8-weights"])
+def test_products_of_float16_do_not_run_out_of_its_range(how):
+    # Without the rows' scales the sums are hundreds of times as large, and 65504 is the most.
+    linear = nn.Linear(64, 16, bias=False, dtype=torch.float16).requires_grad_(False)
+    linear.weight.fill_(0.1)
+    exact = linear(torch.full((2, 64), 10.0, dtype=torch.float16))
+    result = quantised(linear, how)(torch.full((2, 64), 10.0, dtype=torch.float16))
+    torch.testing.assert_close(result, exact, atol=0, rtol=0.01)

@@ -85,9 +85,18 @@ def _engine_rows(figures: Figures) -> Iterator[Row]:
     if figures.host_time_per_step is not None:
         yield "host time of a step", seconds(figures.host_time_per_step), "outside of torch's operators"
     if figures.floor is not None and figures.of_floor is not None:
-        rates = f"{figures.rates['flops'] / 1e9:.0f} GFLOP/s, {figures.rates['bandwidth'] / 1e9:.1f} GB/s"
-        yield "floor of the plan", seconds(figures.floor), f"at {rates}, measured in this run"
+        yield "floor of the plan", seconds(figures.floor), f"at {_rates(figures)}, measured in this run"
         yield "share of the floor", f"{figures.of_floor:.2f}", "1 is as fast as the plan says it can be"
+
+
+def _rates(figures: Figures) -> str:
+    """The rates of the floor in words, those that differ from the products'."""
+    rates = figures.rates
+    words = [f"{rates['flops'] / 1e9:.0f} GFLOP/s"]
+    for name in ("attention", "float8"):
+        if rates.get(name, rates["flops"]) != rates["flops"]:
+            words.append(f"{rates[name] / 1e9:.0f} in {name}")
+    return ", ".join([*words, f"{rates['bandwidth'] / 1e9:.1f} GB/s"])
 
 
 def comparison(before: Mapping[str, Any], now: Figures) -> str:

@@ -68,29 +68,46 @@ class Driver:
         """The pipeline, built and loaded when first asked for."""
         return self.runner.pipeline
 
-    def drive(self, chunks: int, after: Callable[[Rollout], None] | None = None) -> Drive:
-        """Make a rollout of so many chunks; ``after`` is called with it at the end.
+    def drive(
+        self, chunks: int, after: Callable[[Rollout], None] | None = None, *, last_apart: bool = False
+    ) -> Drive:
+        """Make a rollout of so many chunks.
 
         As in a run, graphs are made ready first where the engine needs it.
+
+        Args:
+            chunks: How many.
+            after: Called with the rollout at the end.
+            last_apart: Whether the last chunk is asked for when all before it is done, so that its period is
+                its own. Otherwise a GPU may then still be finalizing the chunk before, and the last period,
+                which ends when all is done, holds two finalizes.
         """
         if self.pipeline.execution.needs_warm_up and not self.runner.config.hot_swap:
             self.runner.warm_up()
         way_out = frame_exit(self.pipeline.device)
         drive = Drive(began=time.perf_counter())
         with self.runner.begin_rollout() as rollout:
-            self._chunks(rollout, chunks, way_out, drive)
-            self.pipeline.execution.catch_up()
-            way_out.settle()
+            self._chunks(rollout, chunks, way_out, drive, last_apart)
+            self._settle(way_out)
             drive.ended = time.perf_counter()
             if after is not None:
                 after(rollout)
         return drive
 
-    def _chunks(self, rollout: Rollout, chunks: int, way_out: FrameExit, drive: Drive) -> None:
+    def _settle(self, way_out: FrameExit) -> None:
+        """Wait until all that was asked for is done."""
+        self.pipeline.execution.catch_up()
+        way_out.settle()
+
+    def _chunks(
+        self, rollout: Rollout, chunks: int, way_out: FrameExit, drive: Drive, last_apart: bool
+    ) -> None:
         pipeline, runner = self.pipeline, self.runner
         send = way_out.send if pipeline.decoder is None else way_out.send_pixels
         chunk = None
         for index in range(chunks):
+            if last_apart and index == chunks - 1:
+                self._settle(way_out)
             drive.starts.append(time.perf_counter())
             chunk = pipeline.generate(index, rollout, input=runner.control(index, chunk))
             departure = send(chunk)

@@ -75,7 +75,8 @@ class Figures:
     sixth_floor: float | None
     """The same for the sixth chunk; None where there is none."""
     rates: dict[str, float] = field(default_factory=dict)
-    """Those rates: FLOPs per second and bytes per second."""
+    """Those rates: FLOPs per second of products, of attention and, where there are any, of products in
+    float8; and bytes per second."""
 
     @property
     def of_floor(self) -> float | None:

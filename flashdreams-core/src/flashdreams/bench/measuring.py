@@ -27,6 +27,7 @@ from flashdreams.plan import plan_of
 if TYPE_CHECKING:
     from flashdreams.infra.pipeline.rollout import Rollout
     from flashdreams.infra.runner.config import RunnerConfig
+    from flashdreams.plan.cards import Card
     from flashdreams.plan.figures import Plan
 
 SIXTH = 5
@@ -66,21 +67,23 @@ class _Measurement:
         self.threads = threads
         self.plan = plan_of(config)
         self.full = self.plan.size.window // self.plan.size.chunk - 1
-        self.driver = Driver(derive_config(config, total_blocks=self._chunks(self.full + chunks)))
+        self.driver = Driver(derive_config(config, total_blocks=self._chunks(self.full + chunks + 1)))
 
     def figures(self, command: str, cold: list[float]) -> Figures:
         """Measure everything."""
         pipeline, clock = self.driver.pipeline, clock_of(self.driver.pipeline.device)
         self.driver.drive(self._chunks(self.full + 2))  # whatever happens once, happens here
-        early = [self.driver.drive(self._chunks(SIXTH + 1)) for _ in range(WARM_ROLLOUTS)]
+        early = [self.driver.drive(self._chunks(SIXTH + 1), last_apart=True) for _ in range(WARM_ROLLOUTS)]
         late = self._late()
+        peak_memory = clock.most_bytes_held()  # before what is measured with takes memory of its own
         host_times: list[float] = []
         if self.full:
             self.driver.drive(self.full, lambda rollout: host_times.extend(self._hosts(rollout)))
         float8 = self.config.effective_pipeline.quantise == "fp8"
         card = measured_card(pipeline.device, self.plan.size.dtype, float8=float8)
-        periods = [period for drive in late for period in drive.periods[self.full :]]
-        frames = [count for drive in late for count in drive.frames[self.full :]]
+        counted = slice(self.full, self.full + self.chunks)
+        periods = [period for drive in late for period in drive.periods[counted]]
+        frames = [count for drive in late for count in drive.frames[counted]]
         rate = sum(frames) / sum(periods)
         return Figures(
             **self._about(command),
@@ -91,14 +94,14 @@ class _Measurement:
             frames_per_second=rate,
             real_time_factor=rate / self.config.fps if pipeline.decoder else 0.0,
             stages=self._stages(),
-            paths=dict(Counter(path for drive in late for path in drive.paths[self.full :])),
-            peak_memory=clock.most_bytes_held(),
+            paths=dict(Counter(path for drive in late for path in drive.paths[counted])),
+            peak_memory=peak_memory,
             graphs=sum(len(each.captures) for each in self._parts("captures")),
             seconds_compiling=sum(each.seconds_compiling for each in self._parts("seconds_compiling")),
             host_time_per_step=statistics.median(host_times) if host_times else None,
             floor=floor_at(self.plan, card, self.full),
             sixth_floor=floor_at(self.plan, card, SIXTH) if self.full > SIXTH else None,
-            rates={"flops": card.flops, "bandwidth": card.bandwidth, "attention": card.attention or 0.0},
+            rates=_rates(card, float8=float8),
         )
 
     def _chunks(self, wanted: int) -> int:
@@ -106,13 +109,16 @@ class _Measurement:
         return wanted if self.full else 1
 
     def _late(self) -> list[Drive]:
-        """Rollouts that give as many chunks at full window as are wanted."""
+        """Rollouts that give as many chunks at full window as are wanted, and one that is not counted.
+
+        The period of a rollout's last chunk ends when all is done, and so may hold two finalizes.
+        """
         if self.full:
-            return [self.driver.drive(self.full + self.chunks)]
+            return [self.driver.drive(self.full + self.chunks + 1)]
         return [self.driver.drive(1) for _ in range(self.chunks)]
 
     def _sixth(self, drives: list[Drive]) -> float | None:
-        """Its period at the median; the rollout ends with it, so nothing overlaps its finalize."""
+        """Its period at the median: what went before is done, and nothing comes after that could overlap."""
         if self.full <= SIXTH:
             return None
         return statistics.median(drive.periods[SIXTH] for drive in drives)
@@ -173,6 +179,12 @@ def described(device: torch.device, threads: int) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads"
+
+
+def _rates(card: Card, *, float8: bool) -> dict[str, float]:
+    """What the floor was computed from."""
+    rates = {"flops": card.flops, "bandwidth": card.bandwidth, "attention": card.attention or card.flops}
+    return {**rates, "float8": card.flops * card.float8_rate} if float8 else rates
 
 
 def _size(plan: Plan) -> dict[str, Any]:

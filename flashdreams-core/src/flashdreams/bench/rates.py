@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -18,7 +19,8 @@ _SIDE = 8192
 _TOKENS, _HEADS, _HEAD_DIM = 8192, 16, 128
 _COPIED = 2**30
 """Bytes that a GPU copies at a time."""
-_ROUNDS = 30
+_SECONDS = 0.5
+"""How long each is run before it is timed, and again while it is."""
 
 
 def measured_card(device: torch.device, dtype: str, *, float8: bool = False) -> Card:
@@ -49,17 +51,30 @@ def _measure_cuda(device: torch.device, dtype: torch.dtype) -> Card:
     )
 
 
-def sustained(run: Callable[[], object], device: torch.device, rounds: int = _ROUNDS) -> float:
-    """Seconds that ``run`` takes when it is run again and again, so that the card gets as hot as in use."""
-    settle = torch.cuda.synchronize if device.type == "cuda" else _nothing
-    for _ in range(rounds // 3 + 1):
-        run()
+def sustained(run: Callable[[], object], device: torch.device, seconds: float = _SECONDS) -> float:
+    """Seconds that ``run`` takes when it is run again and again, at the clocks that a card keeps up.
+
+    Args:
+        run: What is timed.
+        device: Where it runs.
+        seconds: How long it is run before it is timed, and about how long while it is. A card that draws
+            more power than it may lowers its clock within tenths of a second.
+    """
+    settle = partial(torch.cuda.synchronize, device) if device.type == "cuda" else _nothing
+    rounds = 1
+    while _timed(run, settle, rounds) < seconds:
+        rounds *= 2
+    return _timed(run, settle, rounds) / rounds
+
+
+def _timed(run: Callable[[], object], settle: Callable[[], None], rounds: int) -> float:
+    """Seconds of so many runs, one after another."""
     settle()
     began = time.perf_counter()
     for _ in range(rounds):
         run()
     settle()
-    return (time.perf_counter() - began) / rounds
+    return time.perf_counter() - began
 
 
 def fp8_card(card: Card, device: torch.device) -> Card:
@@ -72,7 +87,10 @@ def fp8_card(card: Card, device: torch.device) -> Card:
     scale = torch.ones(_SIDE, 1, device=device)
 
     def product() -> object:
-        return torch._scaled_mm(square, square.t(), scale, scale.t(), out_dtype=torch.bfloat16)
+        # Summed as the layers sum (engine/quantise): the other way is slower, and so would be the floor.
+        return torch._scaled_mm(
+            square, square.t(), scale, scale.t(), out_dtype=torch.bfloat16, use_fast_accum=True
+        )
 
     return replace(card, float8_rate=2 * _SIDE**3 / sustained(product, device) / card.flops)
 

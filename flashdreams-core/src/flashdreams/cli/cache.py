@@ -66,7 +66,14 @@ def _list(store: ArtefactStore) -> dict[str, Any]:
 
 
 def _clear(store: ArtefactStore) -> dict[str, Any]:
-    gone = store.clear()
+    try:
+        gone = store.clear()
+    except OSError as error:
+        raise ArtefactError(
+            f"{store.folder} cannot be deleted: {error.strerror or error}.",
+            "A folder of your own that no other run is writing to was expected.",
+            "Run it again when other runs have ended, or delete the folder by hand.",
+        ) from error
     return {"folder": str(store.folder), "did": "Deleted", "artefacts": [_told(entry) for entry in gone]}
 
 

@@ -36,10 +36,11 @@ def main(argv: Sequence[str]) -> int:
     request = COMMAND.read(argv)
     if request is None:
         return 0
+    slots = _count(request.options.get(_SLOTS.name, ["1"])[-1])
     set_up_logging(len(request.options.get(VERBOSE.name, [])))
     began = time.monotonic()
     with fetching_for(request.slug), offline(OFFLINE.name in request.options), stdout_kept():
-        made, problems = _made(request)
+        made, problems = _made(request, slots)
     seconds = time.monotonic() - began
     if JSON.name in request.options:
         print(json.dumps(_document(request.slug, made, problems, seconds)))
@@ -48,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     return 1 if problems else 0
 
 
-def _made(request: Request) -> tuple[list[Any], list[str]]:
+def _made(request: Request, slots: int) -> tuple[list[Any], list[str]]:
     """What was made ready, and what of it is wrong."""
     from flashdreams.infra.device import cpu_threads
 
@@ -57,7 +58,6 @@ def _made(request: Request) -> tuple[list[Any], list[str]]:
     with cpu_threads(request.config.threads):
         if checks:
             return _checked(runner)
-        slots = _count(request.options.get(_SLOTS.name, ["1"])[-1])
         given = dict(conditions=runner.conditions(), controls=[runner.control(0, None)], slots=slots)
         return runner.pipeline.warmup(**given), []
 

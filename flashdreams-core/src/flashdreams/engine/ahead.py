@@ -30,7 +30,10 @@ class Ahead:
     def advance(self, rollout: Rollout) -> None:
         """Capture one more stage for ``rollout``, between two of its chunks."""
         if self._captures is None:
-            self.scratch.slot.take(rollout.slot)
+            execution = rollout.pipeline.execution
+            with execution.work(after_all=True):
+                execution.rejoin()  # the decoder's state is committed aside
+                self.scratch.slot.take(rollout.slot)
             control = self.scratch.slot.control
             self._captures = captures_of(self.scratch, [lambda index: control], goes_on=True)
         self.is_done = next(self._captures, self) is self
@@ -40,6 +43,7 @@ class Ahead:
         """Let ``rollout`` go on where its graphs are."""
         execution = rollout.pipeline.execution
         with execution.work(after_all=True):
+            execution.rejoin()  # the decoder's state is committed aside
             rollout.move_into(self.scratch)
         execution.catch_up()
         self.scratch.close()

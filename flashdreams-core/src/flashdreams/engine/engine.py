@@ -98,8 +98,13 @@ class Engine(Execution):
         if self.graphs is None or self._replays.get(slot, True) or not self._is_settled(rollout):
             return
         ahead = self._ahead.get(rollout) or self._begin_ahead(rollout)
-        if ahead is not None and not ahead.is_done:
+        if ahead is None or ahead.is_done:
+            return
+        try:
             ahead.advance(rollout)
+        except torch.OutOfMemoryError as error:  # of the capture: the chunk is final
+            self.rollout_closed(rollout)
+            self._capture_as_met(rollout, error)
 
     def rollout_closed(self, rollout: Rollout) -> None:
         """Leave off capturing for it."""
@@ -147,7 +152,10 @@ class Engine(Execution):
     def _replayed(self, stage: Stage, slot: Slot, is_compiled: bool = False) -> Tensor | None:
         """Run a stage from its graph or as a line, where there is one."""
         if self.graphs is not None and (self._is_warming or self._replays.get(slot, False)):
-            return self.graphs.run(stage, slot)
+            variant = COMPILED if is_compiled else EAGER
+            if self._is_warming:
+                self._captured[slot] = variant
+            return self.graphs.run(stage, slot, variant)
         if self.lines is not None and (not is_compiled or stage.name == "decode"):  # which is never compiled
             return self.lines.run(stage, slot)
         return stage.function(slot)
@@ -161,8 +169,7 @@ class Engine(Execution):
         try:
             ahead = self._ahead[rollout] = Ahead(rollout)
         except (NoFreeSlotError, torch.OutOfMemoryError) as error:
-            LOG.info("Graphs are captured as they are met, for want of a second slot: %s", error)
-            self._captured[rollout.slot] = rollout.path
+            self._capture_as_met(rollout, error)
             return None
         scratch = ahead.scratch.slot
         self._replays[scratch], self._captured[scratch] = True, rollout.path
@@ -170,12 +177,19 @@ class Engine(Execution):
             self.compiled.follow(scratch, rollout.slot)
         return ahead
 
+    def _capture_as_met(self, rollout: Rollout, error: Exception) -> None:
+        LOG.info("Graphs are captured as they are met, for want of a second slot: %s", error)
+        self._captured[rollout.slot] = rollout.path
+
     def _has_graphs(self, rollout: Rollout, index: int, path: str) -> bool:
         """Whether a rollout that started at once replays graphs from this chunk on."""
         if self._captured.get(rollout.slot) == path:
             return True
         ahead = self._ahead.get(rollout)
         if ahead is None or not ahead.is_done:
+            return False
+        if self._captured.get(ahead.scratch.slot) != path:  # they were made of other code
+            self.rollout_closed(rollout)
             return False
         ahead.move(rollout)
         del self._ahead[rollout]

@@ -183,8 +183,16 @@ class ProfiledExecution(Execution):
         self.inner.catch_up(results)
 
     def warm_up(self, pipeline: StreamInferencePipeline, given: Warming) -> list[Any]:
-        """As ``inner`` does."""
-        return self.inner.warm_up(pipeline, given)
+        """As ``inner`` does; what it takes is no part of any chunk."""
+        profiler = self.profiler
+        profiler.drain(wait=True)
+        spans = list(profiler.spans)
+        made = self.inner.warm_up(pipeline, given)
+        profiler.drain(wait=True)
+        profiler.spans.clear()
+        profiler.spans.extend(spans)
+        profiler.chunk, profiler.path = -1, ""
+        return made
 
     def forget(self) -> None:
         """As ``inner`` does."""

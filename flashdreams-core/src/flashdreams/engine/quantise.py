@@ -55,8 +55,10 @@ class WeightOnlyLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens ``[..., in_features]`` to ``[..., out_features]``."""
-        product = F.linear(x, self.weight.to(x.dtype))
-        scale = self.scale.squeeze(-1).to(x.dtype)
+        weight, scale = self.weight.to(x.dtype), self.scale.squeeze(-1).to(x.dtype)
+        if x.dtype == torch.float16:  # whose largest number, 65504, a sum over rows up to 448 exceeds
+            return F.linear(x, weight.mul_(scale.unsqueeze(-1)), self.bias)
+        product = F.linear(x, weight)
         return product.mul_(scale) if self.bias is None else torch.addcmul(self.bias, product, scale)
 
     def extra_repr(self) -> str:

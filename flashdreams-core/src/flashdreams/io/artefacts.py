@@ -5,12 +5,14 @@ Beside its files a folder holds ``facts.json``: what the artefact is, and the SH
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +94,8 @@ class ArtefactStore:
             OSError: The file cannot be written.
         """
         entries = self.entries()
+        if not file.name:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
         part = file.with_name(f".{file.name}.part")
         try:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -113,13 +117,11 @@ class ArtefactStore:
 
         Raises:
             ArtefactError: It is no such file, or damaged.
+            OSError: The store cannot be written.
         """
-        try:
-            with zipfile.ZipFile(file) as archive:
-                keys = sorted({_key_in(name, file) for name in archive.namelist()})
-                return [key for key in keys if self._took(archive, key, file)]
-        except (OSError, zipfile.BadZipFile) as error:
-            raise _unreadable(file, str(error)) from error
+        with _opened(file) as archive:
+            keys = sorted({_key_in(name, file) for name in archive.namelist()})
+            return [key for key in keys if self._took(archive, key, file)]
 
     def _took(self, archive: zipfile.ZipFile, key: str, file: Path) -> bool:
         with self.making(key, {}) as folder:
@@ -127,7 +129,7 @@ class ArtefactStore:
                 return False
             for name in archive.namelist():
                 if name.partition("/")[0] == key:
-                    (folder / name.partition("/")[2]).write_bytes(archive.read(name))
+                    (folder / name.partition("/")[2]).write_bytes(_member(archive, name, file))
             if not _is_whole(folder):
                 raise _unreadable(file, f"{key} is not whole")
         return True
@@ -203,16 +205,34 @@ def _artefact(folder: Path) -> Artefact:
 
 
 def _is_whole(folder: Path) -> bool:
-    files = read_facts(folder).get("files", {})
+    files = read_facts(folder).get("files")
     try:
-        return bool(files) and all(_digest(folder / name) == digest for name, digest in files.items())
-    except OSError:
+        return (
+            isinstance(files, dict)
+            and bool(files)
+            and all(_digest(folder / name) == digest for name, digest in files.items())
+        )
+    except (OSError, ValueError):
         return False
 
 
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+def _opened(file: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _unreadable(file, str(error)) from error
+
+
+def _member(archive: zipfile.ZipFile, name: str, file: Path) -> bytes:
+    try:
+        return archive.read(name)
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise _unreadable(file, f"{name} is damaged: {error}") from error
 
 
 def _key_in(name: str, file: Path) -> str:

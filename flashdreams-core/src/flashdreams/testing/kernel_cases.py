@@ -84,6 +84,7 @@ def kernel_cases(device: torch.device | str, tokens: int = 4680, frames: int = 1
         made += [_pixels(half, frames), _pixels(full, frames)]
         made += [_norm_rope_write("widest", rope.WIDEST // HEAD_DIM, full, tokens, True)]
         made += [_add_modulate("widest", adaln.WIDEST // HEAD_DIM, full, tokens)]
+        made += [_quantise_rows("widest", rows.WIDEST // HEAD_DIM, half, tokens)]
     return sorted(made, key=lambda case: case.kernel)
 
 

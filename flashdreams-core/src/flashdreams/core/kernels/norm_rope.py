@@ -180,6 +180,7 @@ def _fits(x: Tensor, turns: Tensor, weight: Tensor | None) -> bool:
     if not runs_kernels(x, *(() if weight is None else (weight,))):
         return False
     turns_fit = turns.dtype == torch.complex64 and turns.stride(1) == 1
+    turns_fit = turns_fit and turns.shape == (x.shape[1], x.shape[3] // 2)  # or it would read beyond them
     gain_fits = weight is None or weight.is_contiguous()
     return turns_fit and gain_fits and rows_are_whole(x, 2) and x.shape[2] * x.shape[3] <= WIDEST
 

@@ -27,10 +27,11 @@ def pixels_to_bytes(pixels: Tensor, out: Tensor | None = None) -> Tensor:
     Returns:
         uint8 ``[B, T, H, W, 3]``, contiguous.
     """
+    batch, colours, *place = pixels.shape
     if out is None:
-        batch, colours, *place = pixels.shape
         out = torch.empty((batch, *place, colours), dtype=torch.uint8, device=pixels.device)
-    if runs_kernels(pixels) and out.device == pixels.device and out.is_contiguous():
+    fits = out.shape == (batch, *place, colours) and out.is_contiguous() and out.device == pixels.device
+    if runs_kernels(pixels) and fits:
         pixels_to_bytes_kernel(pixels, out)
         return out
     return pixels_to_bytes_twin(pixels, out)

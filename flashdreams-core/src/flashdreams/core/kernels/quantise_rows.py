@@ -16,6 +16,7 @@ from flashdreams.core.kernels.launching import FLOAT8, block, runs_kernels, warp
 
 FLOAT8_MAX = 448.0
 """Largest number of float8_e4m3fn."""
+_SHARE = 1 / FLOAT8_MAX
 SMALLEST_SCALE = 2.0**-100
 """What a row of zeros is multiplied by; far below what any row of a model needs."""
 WIDEST = 16384
@@ -43,7 +44,9 @@ def quantise_rows(x: Tensor) -> tuple[Tensor, Tensor]:
 def quantise_rows_twin(x: Tensor) -> tuple[Tensor, Tensor]:
     """What :func:`quantise_rows` computes, in plain torch."""
     exact = x.to(torch.float32)
-    scale = (exact.abs().amax(dim=1, keepdim=True) / FLOAT8_MAX).clamp_min(SMALLEST_SCALE)
+    # Not divided by 448: a card's torch multiplies by the inverse where a CPU's divides, and their last bits
+    # decide which way a half is rounded.
+    scale = (exact.abs().amax(dim=1, keepdim=True) * _SHARE).clamp_min(SMALLEST_SCALE)
     return (exact / scale).clamp_(-FLOAT8_MAX, FLOAT8_MAX).to(torch.float8_e4m3fn), scale
 
 
@@ -53,7 +56,17 @@ def quantise_rows_kernel(x: Tensor, out: Tensor, scale: Tensor) -> None:
     rows, width = x.shape
     size = block(width)
     with torch.cuda.device_of(x):
-        _kernel()[(rows,)](x, out, scale, x.stride(0), WIDTH=width, BLOCK=size, num_warps=warps(size))
+        _kernel()[(rows,)](
+            x,
+            out,
+            scale,
+            x.stride(0),
+            SHARE=_SHARE,
+            SMALLEST=SMALLEST_SCALE,
+            WIDTH=width,
+            BLOCK=size,
+            num_warps=warps(size),
+        )
 
 
 @quantise_rows_kernel.register_fake
@@ -73,13 +86,17 @@ def _kernel() -> Any:
     import triton.language as tl
 
     @triton.jit
-    def float8_rows(x, out, scale, x_row, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+    def float8_rows(
+        x, out, scale, x_row,
+        SHARE: tl.constexpr, SMALLEST: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr,
+    ):  # fmt: skip
         row = tl.program_id(0).to(tl.int64)
         at = tl.arange(0, BLOCK)
         inside = at < WIDTH
         values = tl.load(x + row * x_row + at, inside, 0.0).to(tl.float32)
-        factor = tl.maximum(tl.max(tl.abs(values), 0) / 448.0, 7.888609052210118e-31)
-        scaled = tl.minimum(tl.maximum(values / factor, -448.0), 448.0)
+        factor = tl.maximum(tl.max(tl.abs(values), 0) * SHARE, SMALLEST)
+        # The plain sign divides to two units in the last place, and halves are rounded the other way then.
+        scaled = tl.minimum(tl.maximum(tl.div_rn(values, factor), -448.0), 448.0)
         tl.store(out + row * WIDTH + at, scaled.to(out.dtype.element_ty), inside)
         tl.store(scale + row, factor)
 

@@ -9,6 +9,8 @@ import dataclasses
 import io
 import pickle
 import re
+from enum import Enum
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 
 from flashdreams.engine.compile.call import PLAIN, NoRegionError, TensorSpec
 
+_BOOKKEEPING = frozenset({*vars(nn.Module()), "_compiled_call_impl"})
+"""Attributes that every module has; parts and weights are told of on their own."""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -93,14 +97,23 @@ def _class_of(part: nn.Module) -> str:
 
 
 def _attributes(part: nn.Module) -> list[tuple[str, str]]:
-    kept = {name: value for name, value in vars(part).items() if _tells(value) and name != "training"}
-    return sorted((name, _ADDRESS.sub("", repr(value))) for name, value in kept.items())
+    return sorted((name, _told(value)) for name, value in vars(part).items() if name not in _BOOKKEEPING)
 
 
-def _tells(value: Any) -> bool:
+def _told(value: Any) -> str:
+    """A value in words that are the same in every process: functions by name, other objects by class."""
     if isinstance(value, (list, tuple)):
-        return all(map(_tells, value))
-    return isinstance(value, (*PLAIN, torch.dtype)) or dataclasses.is_dataclass(value)
+        return f"{type(value).__name__}({', '.join(map(_told, value))})"
+    if isinstance(value, dict):
+        return f"dict({', '.join(sorted(f'{_told(key)}: {_told(item)}' for key, item in value.items()))})"
+    if isinstance(value, partial):
+        return f"partial({_told([value.func, value.args, value.keywords])})"
+    if isinstance(value, Tensor):
+        return str(TensorSpec.of(value))
+    if isinstance(value, (*PLAIN, torch.dtype, torch.device, Enum)) or dataclasses.is_dataclass(value):
+        return _ADDRESS.sub("", repr(value))
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def packages_of(module: nn.Module) -> list[str]:

@@ -98,8 +98,10 @@ class Compiler:
 
     @property
     def has_hope(self) -> bool:
-        """Whether there is code, or nothing was seen yet that it could be missing for."""
-        return self.has_code or (bool(self._regions) and not self._entries)
+        """Whether there is code, or may be: some is being made, or nothing was seen yet that it is for."""
+        if self._entries:
+            return any(entry.failure is None for entry in self._entries.values())
+        return any(region.module._compiled_call_impl is region for region in self._regions)
 
     @property
     def made(self) -> list[Entry]:

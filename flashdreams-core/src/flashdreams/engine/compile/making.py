@@ -181,6 +181,9 @@ class Maker:
             if not self._is_closed:
                 LOG.warning(_REMEDIES, error)
             return None, str(error)
+        except Exception as error:  # whoever waits for it would wait for ever
+            LOG.exception("Compiling broke off, and the model runs eagerly.")
+            return None, str(error)
 
 
 _REMEDIES = """Compiling failed, and the model runs eagerly: %s

@@ -60,6 +60,8 @@ class CudaBackend:
         before = torch.cuda.memory_reserved(self.device)
         with (
             torch.cuda.device(self.device),
+            # A capture that fails leaves its stream the current one.
+            torch.cuda.stream(torch.cuda.current_stream(self.device)),
             _no_collection(),
             torch.cuda.graph(
                 graph, pool=self._pool(pool), stream=self._stream, capture_error_mode=_ERROR_MODE

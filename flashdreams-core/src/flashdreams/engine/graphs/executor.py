@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -101,8 +102,13 @@ class GraphExecution(Execution):
         """Chunk ``index`` is about to be generated; see the base class."""
         return "eager" if self.mode is False or self.refused.keys() & {"denoise", "flow"} else "graph"
 
-    def run(self, stage: Stage, slot: Slot) -> Tensor | None:
+    def run(self, stage: Stage, slot: Slot, variant: str = "") -> Tensor | None:
         """Run a stage from its graph, and return a copy of what it returns.
+
+        Args:
+            stage: What to run.
+            slot: What it is run on.
+            variant: Which code runs it now, compiled for instance: a graph of other code does not fit.
 
         Raises:
             GraphCaptureError: ``mode`` is True, and the stage cannot be captured.
@@ -111,9 +117,9 @@ class GraphExecution(Execution):
         if self.mode is False or stage.name in self.refused:
             return stage.function(slot)
         if stage.in_passes is not None:
-            stage.in_passes(slot, self.run)
+            stage.in_passes(slot, partial(self.run, variant=variant))
             return None
-        graph = self._fitting(stage, slot)
+        graph = self._fitting(stage, slot, variant)
         if graph is None:
             return stage.function(slot)
         graph.used = next(self._clock)
@@ -161,15 +167,15 @@ class GraphExecution(Execution):
         """Memory that the graphs keep for what they make on the way."""
         return sum(graph.captured.bytes for graphs in self._graphs.values() for graph in graphs.values())
 
-    def _fitting(self, stage: Stage, slot: Slot) -> Graph | None:
+    def _fitting(self, stage: Stage, slot: Slot, variant: str) -> Graph | None:
         """The graph of a stage on a slot, captured if need be; None where it cannot be."""
         graphs = self._graphs.setdefault(slot, {})
-        graph = graphs.get(graph_key(stage, slot))
+        graph = graphs.get(graph_key(stage, slot, variant))
         if graph is not None:
             return graph
         # What the stage allocates when it first runs changes its key: hence run first, then look again.
         result = self.backend.run_first(lambda: stage.function(slot))
-        key = graph_key(stage, slot)
+        key = graph_key(stage, slot, variant)
         if key not in graphs:
             self._check_expected(stage, slot, key)
             try:

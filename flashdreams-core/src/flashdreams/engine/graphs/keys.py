@@ -24,6 +24,8 @@ class GraphKey:
     """Values on the host that decide which operators run."""
     places: tuple[Place, ...] = field(repr=False)
     """Of every tensor that the stage reads and writes in its slot."""
+    variant: str = ""
+    """Which code runs the stage, where there is more than one."""
 
     @property
     def kind(self) -> str:
@@ -32,14 +34,14 @@ class GraphKey:
         return str(values)
 
 
-def graph_key(stage: Stage, slot: Slot) -> GraphKey:
-    """The key of a stage on a slot as it is now.
+def graph_key(stage: Stage, slot: Slot, variant: str = "") -> GraphKey:
+    """The key of a stage on a slot as it is now, run by the code that ``variant`` names.
 
     Raises:
         TypeError: The slot holds an object that cannot list its tensors.
     """
     places = tuple(place_of(tensor) for tensor in state_tree.tensors(stage.memory(slot)))
-    return GraphKey(stage.name, stage.key(slot), places)
+    return GraphKey(stage.name, stage.key(slot), places, variant)
 
 
 def place_of(tensor: Tensor) -> Place:
@@ -59,6 +61,8 @@ def place_of(tensor: Tensor) -> Place:
 
 def difference(old: GraphKey, new: GraphKey) -> str:
     """In what two keys of one stage differ, for people."""
+    if old.variant != new.variant:
+        return f"the code is {new.variant or 'as written'}, and was {old.variant or 'as written'}"
     if old.values != new.values:
         return f"the values on the host are {new.values}, and were {old.values}"
     if len(old.places) != len(new.places):

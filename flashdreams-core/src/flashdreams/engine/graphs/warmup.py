@@ -64,8 +64,10 @@ def captures_of(rollout: Rollout, controls: Sequence[ControlOf], *, goes_on: boo
     """
     execution, stages, slot = rollout.pipeline.execution, rollout.pipeline.stages, rollout.slot
     transformer = rollout.pipeline.diffusion_model.transformer
+    with execution.work(after_all=True):
+        indices = _indices(rollout)
     for control_of in controls:
-        for index in reversed(_indices(rollout)):
+        for index in reversed(indices):
             for stage in (stages.denoise, stages.write_context):
                 with execution.work(after_all=True):
                     slot.control = control_of(index)
@@ -85,7 +87,8 @@ def captures_of(rollout: Rollout, controls: Sequence[ControlOf], *, goes_on: boo
 def _taken_up(rollout: Rollout, control: Any) -> ControlOf:
     """A control as passes are given it."""
     slot, pipeline = rollout.slot, rollout.pipeline
-    encoded = pipeline.stages.encode(slot, control)
+    with pipeline.execution.work(control):
+        encoded = pipeline.stages.encode(slot, control)
     return partial(pipeline.diffusion_model.transformer.take_control, slot.transformer, control=encoded)
 
 

@@ -27,6 +27,7 @@ _READS_VALUES = frozenset(
     {
         *(Tensor.item, Tensor.tolist, Tensor.numpy, Tensor.cpu, Tensor.__bool__, Tensor.__int__),
         *(Tensor.__float__, Tensor.__index__, Tensor.__array__, Tensor.nonzero, torch.nonzero, torch.equal),
+        *(Tensor.equal, torch.allclose, Tensor.allclose, torch.is_nonzero, Tensor.is_nonzero),
     }
 )
 """Functions whose result on the host may be another next time."""
@@ -96,6 +97,7 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, keeps_views: bool) -> None:
         super().__init__()
         self.line = Line()
+        self._ambience = _ambience()
         self._keeps_views = keeps_views
         self._names: dict[int, str] = {}
         self._alive: dict[int, weakref.ref[Tensor]] = {}
@@ -109,15 +111,19 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _READS_VALUES:
             self.line.unfit = f"it calls {func.__name__}, which reads values on the host"
+        elif _name_of(func).endswith("__set__"):
+            self.line.unfit = "it sets an attribute of a tensor"
+        elif _ambience() != self._ambience:
+            self.line.unfit = "it sets autocast, or the default dtype, for a part of its calls"
         given = [*map(self._text, args), *(f"{name}={self._text(value)}" for name, value in kwargs.items())]
         result = func(*args, **kwargs)
         if self._keeps_views and self._only_views((args, kwargs), result):
             for view in _tensors(result):
                 self._constant(view)
-        elif next(_tensors(result), None) is not None or func is Tensor.__setitem__:
+        elif next(_tensors(result), None) is not None or _only_writes(func):
             call = f"{self._text(_BUILTIN.get(func, func))}({', '.join(given)})"
             fresh = self._name(result)
-            self._write(f"{self._text(result)} = {call}" if fresh else call)
+            self._write(f"{self._target(result, fresh)} = {call}" if fresh else call)
         return result
 
     def end(self, result: Any) -> None:
@@ -137,14 +143,22 @@ class _Recorder(TorchFunctionMode):
         same = {id(tensor) for tensor in sources}  # what was written to, and is handed back
         return all(id(v) not in same and v.untyped_storage().data_ptr() in places for v in views)
 
-    def _name(self, result: Any) -> bool:
-        """Name the tensors that a call has made; whether there are any."""
+    def _target(self, result: Any, fresh: set[int]) -> str:
+        """What a call is assigned to: names for the tensors that it has made, and for the rest none."""
+        if isinstance(result, list | tuple):
+            return f"({''.join(f'{self._target(item, fresh)}, ' for item in result)})"
+        if isinstance(result, dict):
+            self.line.unfit = "it calls what returns tensors in a dict"
+        return self._names[id(result)] if id(result) in fresh else "_"
+
+    def _name(self, result: Any) -> set[int]:
+        """Name the tensors that a call has made; the ids of these."""
         fresh = [t for t in _tensors(result) if id(t) not in self._names and id(t) not in self._constant_of]
         for tensor in fresh:
             name = self._free.pop() if self._free else f"t{len(self._names)}"
             self._names[id(tensor)] = name
             self._alive[id(tensor)] = weakref.ref(tensor, partial(self._died, id(tensor)))
-        return bool(fresh)
+        return {id(tensor) for tensor in fresh}
 
     def _died(self, key: int, _: object) -> None:
         if key in self._alive:
@@ -176,6 +190,24 @@ class _Recorder(TorchFunctionMode):
             self._constant_of[id(value)] = name
             self.line._constants[name] = value  # kept, so that no other value takes its id
         return self._constant_of[id(value)]
+
+
+def _name_of(func: Any) -> str:
+    return str(getattr(func, "__qualname__", "") or getattr(func, "__name__", ""))
+
+
+def _only_writes(func: Any) -> bool:
+    """Whether a function that returns no tensor has written to one that it was given."""
+    schema = getattr(func, "_schema", None)
+    name = _name_of(func).rpartition(".")[2]
+    in_place = name.endswith("_") and not name.endswith("__")
+    return func is Tensor.__setitem__ or in_place or bool(schema is not None and schema.is_mutable)
+
+
+def _ambience() -> tuple[Any, ...]:
+    """What decides how a call is computed beside its arguments."""
+    cpu = torch.get_autocast_dtype("cpu")
+    return torch.is_autocast_enabled("cpu"), cpu, torch.get_default_dtype()
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:

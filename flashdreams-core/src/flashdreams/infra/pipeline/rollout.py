@@ -154,6 +154,7 @@ class Rollout:
             NoFreeSlotError: As many rollouts are alive as the pipeline has slots.
         """
         pipeline = self.pipeline
+        pipeline.execution.catch_up()  # a slot of another size may be dropped for this one
         return Rollout(pipeline, pipeline.slots.lease(self.slot.size), self.seed, self.noise_source)
 
     def move_into(self, other: Rollout) -> None:
