@@ -5,18 +5,18 @@
 - Graphs: what is replayed equals what is run eagerly, bit for bit, or says by how much not; a second rollout
   captures nothing; in steady chunks the host waits for nothing, or torch raises.
 - Kernels: how near each is to its twin in plain torch, and how much faster.
-- Speed: Self-Forcing of 1.3 billion random weights with TAEHV at 832x480 pixels, in bfloat16 and with float8
-  products, at the sixth chunk and at full window, beside the floor that the plan computes from the rates of
-  products, attention and copies that are measured in the same run. The target is 1.2 times the floor.
+- Attention: how far every backend that the card has is from float32, and how fast it is, at full window.
+- Speed: Self-Forcing of 1.3 billion random weights with TAEHV at 832x480 pixels, in bfloat16, with float8
+  products, and compiled, at the sixth chunk and at full window, beside the floor that the plan computes from
+  the rates of products, attention and copies that are measured in the same run. The target is 1.2 times that.
 
 The prompt is embedded already: UMT5 takes no part. Without a card it says so, and that is all. A part that
 raises is a failed check, and the others go on; the document is written after each. Exit code 1 says that a
-check of graphs or kernels failed, or that speed could not be measured; speed itself is not judged.
+check of graphs, kernels or attention failed, or that speed could not be measured; speed itself is not judged.
 """
 
 import argparse
 import gc
-import math
 import os
 import sys
 from dataclasses import dataclass, field
@@ -28,12 +28,11 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when torch f
 
 import torch
 from embedded_prompt import EmbeddedConfig
+from gpu_parts import check_attention, check_kernels
 
 from flashdreams.bench.document import last_line, people_table, seconds
 from flashdreams.bench.driving import Driver
 from flashdreams.bench.measuring import measure
-from flashdreams.bench.rates import sustained
-from flashdreams.core.kernels import modulate, norm_rope, pixels, quantise_rows
 from flashdreams.engine.engine import Engine
 from flashdreams.engine.graphs.cuda import CudaBackend
 from flashdreams.engine.graphs.executor import GraphExecution
@@ -66,13 +65,15 @@ class EmbeddedRunner(Runner):
         return {"embedded": draw.to(getattr(torch, self.config.pipeline.dtype))}
 
 
-def config_of(slug, device, **pipeline):
+def config_of(slug, device, compile=False, **pipeline):
     """The slug with random weights and an embedded prompt."""
     base = installed_registry().runner_config(slug).pipeline
     random = dict(weights="random")
     transformer = dict(context_encoder=EmbeddedConfig(), **random)
     changed = derive_config(base, diffusion_model=dict(transformer=transformer), decoder=random, **pipeline)
-    return EmbeddedRunnerConfig(runner_name=slug, pipeline=changed, device=device, threads=1, progress="off")
+    return EmbeddedRunnerConfig(
+        runner_name=slug, pipeline=changed, device=device, threads=1, progress="off", compile=compile
+    )
 
 
 class Checks:
@@ -170,119 +171,20 @@ def waits_of(pipeline, conditions, chunks, watch=None):
     return None
 
 
-# --- kernels
-
-
-def kernels(device, tokens, heads, head_dim, dtype):
-    """Name, kernel and twin of each, on made-up tensors of one transformer's sizes."""
-    width, generator = heads * head_dim, torch.Generator().manual_seed(0)
-
-    def draw(*shape, of=dtype):
-        return torch.randn(shape, generator=generator).to(device, of)
-
-    x, update = draw(1, tokens, width), draw(1, tokens, width)
-    sums = [x.clone() for _ in range(6)]  # overwritten, the kernel's and the twin's
-    shift, gain, gate = (draw(width, of=torch.float32) for _ in range(3))
-    qkv = tuple(draw(1, tokens, heads, head_dim) for _ in range(3))
-    gains = (draw(width), draw(width))
-    turns = torch.polar(torch.ones(tokens, head_dim // 2), torch.rand(tokens, head_dim // 2)).to(device)
-    rings = [torch.zeros(1, 7 * tokens, heads, head_dim, dtype=dtype, device=device) for _ in range(4)]
-    places = torch.arange(tokens, device=device) + tokens
-    frames = draw(1, 3, 12, 480, 832) if tokens > 1000 else draw(1, 3, 2, 16, 16)
-    out = torch.empty(1, *frames.shape[2:], 3, dtype=torch.uint8, device=device)
-    eps = 1e-6
-    yield (
-        "norm, rotation and write",
-        lambda: (norm_rope.norm_rope_write(qkv, *rings[:2], places, turns, gains, eps), *rings[:2]),
-        lambda: (
-            norm_rope.norm_rope_write_twin(qkv, *rings[2:], places, turns, gains, eps, True),
-            *rings[2:],
-        ),
-    )
-    yield (
-        "norm and rotation",
-        lambda: (norm_rope.norm_rope(qkv[0], turns, gains[0], eps),),
-        lambda: (norm_rope.norm_rope_twin(qkv[0], turns, gains[0], eps),),
-    )
-    yield (
-        "modulated norm",
-        lambda: (modulate.modulate(x, shift, gain, eps=eps),),
-        lambda: (modulate.modulate_twin(x, shift, gain, eps, "layer"),),
-    )
-
-    def summed(into, by):
-        return modulate.add_modulate_(into, update, by, shift, gain, eps=eps), into
-
-    def summed_by_twin(into, by):
-        return modulate.add_modulate_twin_(into, update, by, shift, gain, eps, "layer"), into
-
-    yield (
-        "gated sum and modulated norm",
-        partial(summed, sums[0], gate),
-        partial(summed_by_twin, sums[1], gate),
-    )
-    yield "sum and modulated norm", partial(summed, sums[2], None), partial(summed_by_twin, sums[3], None)
-    yield (
-        "gated sum",
-        lambda: (modulate.gated_add_(sums[4], update, gate),),
-        lambda: (modulate.gated_add_twin_(sums[5], update, gate),),
-    )
-    yield (
-        "pixels to bytes",
-        lambda: (pixels.pixels_to_bytes(frames, out),),
-        lambda: (pixels.pixels_to_bytes_twin(frames, torch.empty_like(out)),),
-    )
-    yield (
-        "rows to float8",
-        lambda: quantise_rows.quantise_rows(x),
-        lambda: quantise_rows.quantise_rows_twin(x),
-    )
-
-
-def check_kernels(
-    device, backend, checks, *, tokens=4680, heads=12, head_dim=128, dtype=torch.bfloat16, time=0.5
-):
-    """How near kernels are to their twins, and how fast on the card, timed for so many seconds each."""
-    for name, kernel, twin in kernels(device, tokens, heads, head_dim, dtype):
-        worst = max(distance(a, b) for a, b in zip(kernel(), twin(), strict=True))
-        graphs = (captured(each, backend) for each in (kernel, twin))
-        ours, theirs = (sustained(graph, device, time) / CALLS for graph in graphs)
-        said = f"off by {worst:.2g} of the largest value; {seconds(ours)}, twin {seconds(theirs)}"
-        checks.note(name, worst < 2e-2, f"{said}, {theirs / ours:.2f} times as fast")
-
-
-CALLS = 20
-"""Calls in a graph that is timed."""
-
-
-def captured(function, backend):
-    """Many calls as one graph, as in a run: called one by one, they take what Python takes to launch them."""
-
-    def calls():
-        for _ in range(CALLS):
-            function()
-
-    backend.run_first(function)
-    return backend.capture(calls, pool="kernels").replay
-
-
-def distance(ours, theirs):
-    """The largest difference, as a share of the largest value; infinite where a value is not finite."""
-    a, b = ours.float(), theirs.float()
-    share = float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
-    return share if math.isfinite(share) else math.inf
-
-
 # --- speed
 
 
-WAYS = {"bfloat16": "none", "float8 products": "fp8"}
-"""How products are computed, and what ``quantise`` is then."""
+WAYS = {
+    "bfloat16": dict(quantise="none"),
+    "float8 products": dict(quantise="fp8"),
+    "bfloat16, compiled": dict(quantise="none", compile=True),
+}
+"""How the transformer is computed."""
 
 
 def measure_speed(title, slug, device, chunks, **pipeline):
-    """The bench of the slug with one way of products, under its title."""
-    config = config_of(slug, device, quantise=WAYS[title], **pipeline)
+    """The bench of the slug computed one way, under its title."""
+    config = config_of(slug, device, **WAYS[title], **pipeline)
     figures = measure(config, chunks=chunks, command="python benchmarks/gpu_checks.py")
     print(f"\n{title}\n\n{people_table(figures)}\n", flush=True)
     return title, figures
@@ -329,6 +231,7 @@ def main():
     parts = {
         "graphs": partial(check_graphs, config, backend, checks, chunks=9),
         "kernels": partial(check_kernels, device, backend, checks),
+        "attention": partial(check_attention, device, checks),
         **{title: partial(measure_speed, title, SLUG, "cuda:0", arguments.chunks) for title in WAYS},
     }
     for name, part in parts.items():

@@ -25,7 +25,7 @@ def script():
     sys.modules["gpu_checks"] = module
     spec.loader.exec_module(module)
     yield module
-    del sys.modules["gpu_checks"], sys.modules["embedded_prompt"]
+    del sys.modules["gpu_checks"], sys.modules["embedded_prompt"], sys.modules["gpu_parts"]
     sys.path.remove(str(SCRIPT.parent))
 
 
@@ -74,7 +74,7 @@ def test_what_differs_is_found(script):
     assert not passed
     gone = a * torch.nan
     assert script.compared([near, gone], [a, a]) == (False, "not finite")
-    assert script.distance(gone, a) == torch.inf
+    assert sys.modules["gpu_parts"].distance(gone, a) == torch.inf
 
 
 def test_kernels_are_compared_with_their_twins(script):
@@ -83,6 +83,30 @@ def test_kernels_are_compared_with_their_twins(script):
     script.check_kernels(torch.device("cpu"), LineBackend(), checks, **sizes, time=0.001)
     assert not checks.failed, checks.lines
     assert len(checks.lines) == 8
+
+
+def test_what_is_timed_as_a_kernel_is_one(script, monkeypatch):
+    parts, launched = sys.modules["gpu_parts"], []
+    for module in (parts.norm_rope, parts.modulate, parts.pixels, parts.quantise_rows):
+        monkeypatch.setattr(module, "runs_kernels", lambda *tensors, since=None: True)
+        for name in [name for name in vars(module) if name.endswith("_kernel") and name != "_kernel"]:
+            monkeypatch.setattr(module, name, lambda *args, name=name: launched.append(name))
+    every = parts.kernels(torch.device("cpu"), 24, 2, 16, torch.float32)
+    for count, (name, kernel, _) in enumerate(every, start=1):
+        kernel()
+        assert len(launched) == count, name
+    assert len({*launched}) == 7
+
+
+def test_every_backend_that_there_is_is_compared_with_float32(script, monkeypatch):
+    checks = script.Checks()
+    sizes = dict(queries=6, keys=12, heads=2, head_dim=16, time=0.001)
+    script.check_attention(torch.device("cpu"), checks, **sizes)
+    assert not checks.failed, checks.lines
+    assert [line.split(" |")[0] for line in checks.lines] == ["| attention by sdpa", "| attention by masked"]
+    monkeypatch.setattr(sys.modules["gpu_parts"], "distance", lambda ours, theirs: 0.1)
+    script.check_attention(torch.device("cpu"), checks, **sizes)
+    assert checks.failed
 
 
 def test_a_failure_is_kept(script):
@@ -106,7 +130,7 @@ def test_a_part_that_raises_is_a_failed_check(script):
 def test_speed_is_measured_beside_the_floor(script):
     speeds = [script.measure_speed(title, SLUG, "cpu", 2, **SMALL) for title in script.WAYS]
     page = script.document("a card", script.Checks(), speeds)
-    assert page.count("Full window:") == 2
+    assert page.count("Full window:") == 3
     for _, figures in speeds:
         assert 0 < figures.sixth_floor <= figures.floor
         assert figures.sixth_period > figures.sixth_floor

@@ -114,3 +114,53 @@ def test_a_wrong_line_is_told_what_would_be_right(cli, store, argv, right):
     outcome = cli("cache", *argv)
     assert outcome.code == 2
     assert outcome.err.splitlines()[1].strip() == right
+
+
+@pytest.mark.parametrize("name", [".", "/", ".."])
+def test_a_folder_is_no_file_to_export_to(cli, store, name):
+    outcome = cli("cache", "export", name)
+    assert outcome.code == 2
+    assert f"error: {name} cannot be written: " in outcome.err
+
+
+def test_a_file_that_is_damaged_is_told(cli, store, tmp_path):
+    file = tmp_path / "code.zip"
+    cli("cache", "export", str(file))
+    cli("cache", "clear")
+    with zipfile.ZipFile(file) as archive:
+        begin = archive.getinfo(f"{KEYS[0]}/code.so").header_offset
+    damaged = bytearray(file.read_bytes())
+    damaged[begin + 30 + 40 : begin + 30 + 60] = b"\xff" * 20
+    file.write_bytes(damaged)
+    outcome = cli("cache", "import", str(file))
+    assert outcome.code == 2
+    assert f"{KEYS[0]}/code.so is damaged" in outcome.err
+
+
+def test_a_store_that_cannot_be_written_is_not_taken_for_a_bad_file(cli, store, tmp_path, monkeypatch):
+    file, blocked = tmp_path / "code.zip", tmp_path / "blocked"
+    cli("cache", "export", str(file))
+    blocked.write_text("")
+    monkeypatch.setenv("FLASHDREAMS_CACHE", str(blocked))
+    outcome = cli("cache", "import", str(file))
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: {blocked / 'compile'} cannot be written: ")
+
+
+def test_a_store_that_cannot_be_cleared_is_told(cli, store, monkeypatch):
+    def rmtree(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("flashdreams.io.artefacts.shutil.rmtree", rmtree)
+    outcome = cli("cache", "clear")
+    assert outcome.code == 2
+    assert "cannot be deleted: Permission denied." in outcome.err
+
+
+@pytest.mark.parametrize("files", [["code.so"], "code.so", {"code\0.so": ""}, {"..": ""}, 3, None])
+def test_facts_that_were_tampered_with_make_no_artefact(cli, store, files):
+    (store.folder / KEYS[0] / "facts.json").write_text(
+        json.dumps({"files": files, "versions": "2", "bytes": []})
+    )
+    assert store.find(KEYS[0]) is None
+    assert cli("cache").code == 0

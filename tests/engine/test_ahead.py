@@ -1,4 +1,4 @@
-"""Graphs captured beside a rollout that started at once: whose code they hold, and when they may be moved to."""
+"""Graphs captured beside a rollout that started at once: whose code they hold, and when it moves to them."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,9 +1,12 @@
 """The same on a card, where there is one; `nox -s gpu` does more."""
 
+from contextlib import contextmanager, nullcontext
+
 import pytest
 import torch
 
 from flashdreams.engine.graphs.choice import graphs_on
+from flashdreams.engine.graphs.cuda import CudaBackend
 from flashdreams.errors import DeviceError
 from flashdreams.testing.toy import toy_pipeline_config
 
@@ -37,3 +40,50 @@ def test_where_there_are_none():
     assert graphs_on(torch.device("cuda"), False) is None
     with pytest.raises(DeviceError, match="use_cuda_graph is True, and the device is cpu"):
         graphs_on(cpu, True)
+
+
+class Cuda:
+    """Stands for torch.cuda, where a capture fails at its end and leaves its stream the current one."""
+
+    CUDAGraph = object
+
+    def __init__(self):
+        self.here = "the caller's"
+
+    def Stream(self, device):
+        return "of captures"
+
+    def graph_pool_handle(self):
+        return 0
+
+    def memory_reserved(self, device):
+        return 0
+
+    def current_stream(self, device):
+        return self.here
+
+    def device(self, device):
+        return nullcontext()
+
+    @contextmanager
+    def stream(self, stream):
+        before, self.here = self.here, stream
+        try:
+            yield
+        finally:
+            self.here = before
+
+    @contextmanager
+    def graph(self, graph, *, stream, **options):
+        self.here = stream
+        yield
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+def test_a_capture_that_fails_gives_the_caller_its_stream_back(monkeypatch):
+    cuda = Cuda()
+    monkeypatch.setattr("flashdreams.engine.graphs.cuda.torch.cuda", cuda)
+    backend = CudaBackend(torch.device("cuda"))
+    with pytest.raises(RuntimeError, match="not permitted"):
+        backend.capture(lambda: None, "in turn")
+    assert cuda.here == "the caller's"

@@ -6,9 +6,13 @@ import pytest
 import torch
 
 from flashdreams.engine.clocks import HostClock, clock_of
+from flashdreams.engine.engine import Engine
+from flashdreams.engine.graphs.executor import GraphExecution
+from flashdreams.engine.graphs.recording import RecordingBackend
 from flashdreams.engine.lanes import Lanes
 from flashdreams.engine.profile_report import chrome_trace, percentile, report, rows, write_trace
 from flashdreams.engine.profiler import ProfiledExecution, Profiler
+from flashdreams.infra.pipeline.execution import Execution
 from flashdreams.testing.lane_clocks import RecordedLanes
 from flashdreams.testing.lane_races import LaneWatch
 
@@ -162,3 +166,15 @@ def test_a_card_is_timed_without_being_waited_for():
     profiler.drain(wait=True)
     assert profiler.spans[0].host_seconds > 0
     assert 1e-4 < profiler.spans[0].seconds < 10
+
+
+def test_a_warm_up_is_no_part_of_any_chunk(toy):
+    profiler = Profiler(HostClock())
+    toy.execution = ProfiledExecution(Engine(Execution(), GraphExecution(RecordingBackend())), profiler)
+    toy.warmup(controls=[0.5])
+    assert list(profiler.spans) == []
+    assert profiler.chunk == -1
+    with toy.initialize_cache() as rollout:
+        list(toy.stream(rollout, [0.5] * 2))
+    profiler.drain(wait=True)
+    assert {span.path for span in profiler.spans if span.chunk >= 0} == {"graph"}

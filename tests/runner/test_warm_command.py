@@ -80,3 +80,10 @@ def test_on_a_cpu_the_check_is_pointed_out(warm):
 
 def test_rollouts_are_counted(warm):
     assert warm("--slots", "0")[0] == 2
+
+
+@pytest.mark.parametrize("words", [("--slots", "0"), ("--slots", "0", "--check"), ("--slots", "two")])
+def test_a_wrong_number_of_rollouts_is_told(warm, words):
+    code, _, err = warm(*words)
+    assert code == 2
+    assert "It counts rollouts, 1 or more." in err

@@ -13,6 +13,8 @@ from typing import Any
 
 from torch.autograd.profiler import profile
 
+from flashdreams.environment import exported
+
 
 @dataclass(frozen=True)
 class HostTime:
@@ -33,7 +35,7 @@ class HostTime:
 
 def host_time(function: Callable[[], object]) -> HostTime:
     """Call ``function`` once under torch's profiler. On a GPU an operator ends when it has been launched."""
-    with profile(use_cpu=True) as profiler:
+    with exported("KINETO_LOG_LEVEL", "99"), profile(use_cpu=True) as profiler:  # it logs to stderr
         began = time.perf_counter_ns()
         function()
         wall = time.perf_counter_ns() - began

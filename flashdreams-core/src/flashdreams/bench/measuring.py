@@ -178,7 +178,8 @@ def described(device: torch.device, threads: int) -> str:
     """A device in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.backends.cpu.get_cpu_capability()}, {threads} threads"
+    threaded = f"{threads} thread{'s' if threads > 1 else ''}"
+    return f"{device.type}, {torch.backends.cpu.get_cpu_capability()}, {threaded}"
 
 
 def _rates(card: Card, *, float8: bool) -> dict[str, float]:

@@ -119,7 +119,8 @@ def _text(told: dict[str, Any]) -> str:
 
 
 def _row(artefact: dict[str, Any]) -> tuple[str, ...]:
-    versions = artefact["versions"] or {}
+    told = artefact["versions"]
+    versions = told if isinstance(told, dict) else {}
     what = f"{artefact['region']} of {artefact['for'] or 'a pipeline'}"
     size, device = gigabytes(artefact["bytes"]), str(artefact["device"])
     return artefact["key"][:12], size, device, str(versions.get("torch")), what

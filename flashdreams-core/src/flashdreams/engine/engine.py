@@ -95,6 +95,8 @@ class Engine(Execution):
     def chunk_final(self, rollout: Rollout, index: int) -> None:
         """Between chunks: capture one more stage for a rollout that started at once."""
         slot = rollout.slot
+        if self.compiled is not None and not self.compiled.has_hope:  # compiling failed within the chunk
+            rollout.path = {COMPILED: EAGER, COMPILED_GRAPH: GRAPH}.get(rollout.path, rollout.path)
         if self.graphs is None or self._replays.get(slot, True) or not self._is_settled(rollout):
             return
         ahead = self._ahead.get(rollout) or self._begin_ahead(rollout)

@@ -36,6 +36,7 @@ class HotSwap:
         self, compiler: Compiler, *, swap_at: int | None = None, on_swap: OnSwap | None = None
     ) -> None:
         self._compiler, self._swap_at, self._on_swap = compiler, swap_at, on_swap
+        compiler.waits_while_active = swap_at is not None
         self._first: WeakKeyDictionary[Rollout, int] = WeakKeyDictionary()
         self._eager_at: WeakKeyDictionary[Rollout, int] = WeakKeyDictionary()
         self._shown: set[Size] = set()

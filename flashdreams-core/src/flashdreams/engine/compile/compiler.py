@@ -37,6 +37,8 @@ class Compiler:
 
     active: bool
     """Whether compiled code may run; True at first where the compiler waits."""
+    waits_while_active: bool
+    """Whether a new call waits for its code where compiled code may run, though others do not wait."""
     late: list[str]
     """Keys of code that was found missing while the compiler was active and did not wait."""
 
@@ -45,6 +47,7 @@ class Compiler:
     ) -> None:
         self.store = ArtefactStore() if store is None else store
         self.active = self.waits = waits
+        self.waits_while_active = False
         self.late = []
         self._name = name
         self._entries: dict[tuple[str, Hashable], Entry] = {}
@@ -122,7 +125,7 @@ class Compiler:
         known = self._entries.get((region.key, call.signature))
         if known is None:
             known = self._entries[region.key, call.signature] = self._looked_up(region, call)
-            if self.waits:
+            if self.waits or (self.active and self.waits_while_active):
                 self.wait()
             elif self.active and known.made is None:
                 self._warn_late(known, region)
