@@ -316,7 +316,7 @@ def test_help_shows_every_field_with_its_docstring_and_value(helped):
         "pipeline.encoder options",
         "Keys that are held down.",
         f"{SCHEDULER}.denoising-timesteps [INT [INT ...]] Timesteps from noise to clean. (default: 1000 500)",
-        f"{TRANSFORMER}.use-cuda-graph {{auto,True,False}} Replay the forward pass",
+        f"{TRANSFORMER}.use-cuda-graph {{auto,True,False}} Replay passes from CUDA graphs",
         f"{TRANSFORMER}.context-encoder {{None}}|NAME Encodes what is given once",
     ):
         assert part in text

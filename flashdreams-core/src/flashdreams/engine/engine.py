@@ -56,7 +56,7 @@ class Engine(Execution):
     ) -> None:
         self.lanes, self.graphs, self.compiled, self.lines = lanes, graphs, compiled, lines
         self._hooks = hooks
-        self._is_watched = False
+        self._watched: WeakKeyDictionary[Slot, bool] = WeakKeyDictionary()
         self._starts_at_once = starts_at_once
         self._is_warming = False
         self._replays: WeakKeyDictionary[Slot, bool] = WeakKeyDictionary()
@@ -70,8 +70,9 @@ class Engine(Execution):
 
     def begin_chunk(self, rollout: Rollout, index: int) -> str:
         """Choose the path of the chunk."""
-        self._is_watched = self._hooks is not None and self._hooks.is_watching
-        if self._is_watched:
+        watched = self._hooks is not None and self._hooks.is_watching
+        self._watched[rollout.slot] = watched
+        if watched:
             return EAGER
         path = EAGER if self.compiled is None else self.compiled.begin_chunk(rollout, index)
         if self.graphs is None:
@@ -84,7 +85,7 @@ class Engine(Execution):
 
     def run(self, stage: Stage, slot: Slot) -> Tensor | None:
         """Run a stage on the path of the slot's chunk."""
-        if self._is_watched:
+        if self._watched.get(slot, False):
             with nullcontext() if self.compiled is None else self.compiled.paused():
                 return stage.function(slot)
         if self.compiled is None:
@@ -145,7 +146,7 @@ class Engine(Execution):
         """Drop all that knows addresses."""
         for ahead in list(self._ahead.values()):
             ahead.drop()
-        for known in (self._ahead, self._replays, self._captured):
+        for known in (self._ahead, self._replays, self._captured, self._watched):
             known.clear()
         for part in (self.lanes, self.graphs, self.compiled, self.lines):
             if part is not None:
