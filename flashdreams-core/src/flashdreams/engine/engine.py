@@ -68,6 +68,11 @@ class Engine(Execution):
         """Whether there are graphs to capture."""
         return self.graphs is not None and self.graphs.needs_warm_up
 
+    @property
+    def goes_on(self) -> str:
+        """Whether code is still being compiled."""
+        return "" if self.compiled is None else self.compiled.goes_on
+
     def begin_chunk(self, rollout: Rollout, index: int) -> str:
         """Choose the path of the chunk."""
         watched = self._hooks is not None and self._hooks.is_watching

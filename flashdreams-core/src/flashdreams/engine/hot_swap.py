@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 from flashdreams.engine.compile.compiler import Compiler
@@ -16,6 +17,7 @@ from flashdreams.infra.pipeline.slots import Size
 
 LOG = logging.getLogger(__name__)
 
+SwapAt = int | Literal["never"] | None
 OnSwap = Callable[[Rollout, int], None]
 """Told of a rollout and the first of its chunks that is compiled."""
 
@@ -28,15 +30,13 @@ class HotSwap:
 
     Args:
         compiler: Has the code, or is making it.
-        swap_at: The chunk at which every rollout goes over; None for the first that can.
+        swap_at: The chunk at which every rollout goes over, or "never"; None for the first that can.
         on_swap: Called when a rollout goes over.
     """
 
-    def __init__(
-        self, compiler: Compiler, *, swap_at: int | None = None, on_swap: OnSwap | None = None
-    ) -> None:
+    def __init__(self, compiler: Compiler, *, swap_at: SwapAt = None, on_swap: OnSwap | None = None) -> None:
         self._compiler, self._swap_at, self._on_swap = compiler, swap_at, on_swap
-        compiler.waits_while_active = swap_at is not None
+        compiler.waits_while_active = isinstance(swap_at, int)
         self._first: WeakKeyDictionary[Rollout, int] = WeakKeyDictionary()
         self._eager_at: WeakKeyDictionary[Rollout, int] = WeakKeyDictionary()
         self._shown: set[Size] = set()
@@ -61,7 +61,7 @@ class HotSwap:
         shown = self._has_been_shown(rollout.slot.size)
         if self._swap_at is None:
             return shown and self._compiler.is_ready
-        if index < self._swap_at:
+        if self._swap_at == "never" or index < self._swap_at:
             return False
         self._compiler.wait()
         return self._compiler.is_ready or not self._compiler.seen

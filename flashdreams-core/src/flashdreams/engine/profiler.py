@@ -128,6 +128,11 @@ class ProfiledExecution(Execution):
         """As ``inner`` says."""
         return self.inner.needs_warm_up
 
+    @property
+    def goes_on(self) -> str:
+        """As ``inner`` says."""
+        return self.inner.goes_on
+
     def begin_chunk(self, rollout: Rollout, index: int) -> str:
         """A chunk begins: what follows is generating it."""
         profiler = self.profiler

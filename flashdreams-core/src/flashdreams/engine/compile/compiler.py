@@ -107,6 +107,11 @@ class Compiler:
         return any(region.module._compiled_call_impl is region for region in self._regions)
 
     @property
+    def is_busy(self) -> bool:
+        """Whether code is being made now."""
+        return any(entry.is_pending for entry in self._entries.values())
+
+    @property
     def made(self) -> list[Entry]:
         """All that was seen; each is a line for people."""
         return list(self._entries.values())
@@ -126,12 +131,18 @@ class Compiler:
         if known is None:
             known = self._entries[region.key, call.signature] = self._looked_up(region, call)
             if self.waits or (self.active and self.waits_while_active):
-                self.wait()
+                self._wait_for(region)
             elif self.active and known.made is None:
                 self._warn_late(known, region)
             if self.active:
                 self._load(known)
         return known
+
+    def _wait_for(self, region: Region) -> None:
+        if self.is_busy:
+            name = type(region.module).__name__
+            LOG.warning("Compiling %s, about half a minute; later runs find it compiled.", name)
+        self.wait()
 
     def refuse(self, region: Region, reason: str) -> None:
         """Run a region as it is from now on."""

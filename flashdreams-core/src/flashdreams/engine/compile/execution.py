@@ -34,6 +34,13 @@ class CompiledExecution(Execution):
         self._compiler, self._hot_swap = compiler, hot_swap
         self._is_compiled: WeakKeyDictionary[Slot, bool] = WeakKeyDictionary()
 
+    @property
+    def goes_on(self) -> str:
+        """Whether code is still being compiled."""
+        if not self._compiler.is_busy:
+            return ""
+        return "Compiling was not done. It goes on behind for a while, and the next run starts with its code."
+
     def begin_chunk(self, rollout: Rollout, index: int) -> str:
         """Choose the path of the chunk."""
         swap = self._hot_swap

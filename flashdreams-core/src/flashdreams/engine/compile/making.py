@@ -179,7 +179,8 @@ class Maker:
             return entry.order.make(self._store) if entry.order else None, None
         except CompileError as error:
             if not self._is_closed:
-                LOG.warning(_REMEDIES, error)
+                LOG.warning(_REMEDIES, str(error).rpartition("\n")[2])
+                LOG.debug("%s", error)
             return None, str(error)
         except Exception as error:  # whoever waits for it would wait for ever
             LOG.exception("Compiling broke off, and the model runs eagerly.")
@@ -188,6 +189,7 @@ class Maker:
 
 _REMEDIES = """Compiling failed, and the model runs eagerly: %s
 What may help:
-  1. Install a C++ compiler (g++), which compiling for a CPU needs.
-  2. Free room in the cache folder (`flashdreams cache list`), or set FLASHDREAMS_CACHE to another.
-  3. Run without compiling: leave --compile out."""
+  1. If a compiler is missing, install one: g++ for a CPU.
+  2. If the cache folder is full or read-only, make room, or set FLASHDREAMS_CACHE to another.
+  3. See all that the compiler said: -vv.
+  4. Run without compiling: leave out --compile and --hot-swap."""

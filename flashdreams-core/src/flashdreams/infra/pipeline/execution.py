@@ -70,6 +70,11 @@ class Execution:
         """Whether the first chunks are slow without :meth:`warm_up`."""
         return False
 
+    @property
+    def goes_on(self) -> str:
+        """What is still being done behind, for people who end the process now."""
+        return ""
+
     def begin_chunk(self, rollout: Rollout, index: int) -> str:
         """Chunk ``index`` is about to be generated, maybe again: what may change between chunks changes here.
 

@@ -123,7 +123,7 @@ class Runner:
                 recording.chunk_final(rollout.path)
             pipeline.execution.catch_up()
             self._exit.settle()
-            recording.device_is_done()
+            recording.device_is_done(pipeline.execution.goes_on)
         return recording.summary()
 
     @cached_property

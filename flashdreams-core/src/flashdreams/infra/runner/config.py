@@ -51,8 +51,8 @@ class RunnerConfig(InstantiateConfig):
     """Compile the transformer's repeated parts before the first chunk; what was compiled once is kept."""
     hot_swap: bool = False
     """Start without waiting: compile behind, and go over to what is fast at a boundary between chunks."""
-    swap_at: int | None = None
-    """With hot_swap: the chunk at which compiled code takes over, so that a run can be repeated exactly."""
+    swap_at: int | Literal["never"] | None = None
+    """With hot_swap: the chunk at which compiled code takes over, or never, to repeat a run exactly."""
     profile: Path | None = None
     """JSON file to write a trace to: how long each part of each chunk took; a table goes to stderr."""
 
@@ -89,15 +89,25 @@ class RunnerConfig(InstantiateConfig):
                 f"{name} is a whole number, 1 or more.",
                 f"Set --{name} to 1, for instance.",
             )
-        if self.swap_at is not None and (self.swap_at < 0 or not self.hot_swap):
-            raise FieldValueError(
-                f"swap_at is {self.swap_at}, and hot_swap {self.hot_swap}.",
-                "It is the index of a chunk, 0 or more, at which a run that is hot-swapped goes over.",
-                "Set --hot-swap with it, or leave it out.",
-            )
+        if self.swap_at is not None:
+            self._check_swap(self.swap_at)
         if not 0 <= self.seed < 2**63:
             raise FieldValueError(
                 f"seed is {self.seed}.",
                 "A seed is a whole number from 0 to 2**63 - 1.",
                 "Set --seed to 0, for instance.",
+            )
+
+    def _check_swap(self, swap_at: int | str) -> None:
+        if not self.hot_swap:
+            raise FieldValueError(
+                f"swap_at is {swap_at}, and hot_swap is {self.hot_swap}.",
+                "Only a run that is hot-swapped goes over to compiled code on its way.",
+                "Set --hot-swap with it, or leave it out.",
+            )
+        if isinstance(swap_at, int) and not 0 <= swap_at < self.total_blocks:
+            raise FieldValueError(
+                f"swap_at is {swap_at}, of {self.total_blocks} chunks.",
+                f"It is the index of a chunk that is made, 0 to {self.total_blocks - 1}, or never.",
+                "Choose another, or leave it out: the first chunk that can be compiled then is.",
             )

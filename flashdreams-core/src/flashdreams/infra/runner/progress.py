@@ -88,6 +88,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._next_line = 0.0
+        self._path = ""
 
     def begin(self) -> None:
         """Say that loading begins."""
@@ -109,11 +110,21 @@ class Progress:
         pace, now = self.pace, time.monotonic()
         _LOG.info("chunk %d is final after %.3f s (%s)", pace.chunks, now - (pace.last or pace.ready), path)
         pace.chunk_final(now)
+        changed, self._path = self._path not in ("", path), path
+        if changed:
+            self._say(f"chunk {pace.chunks} of {pace.total} is the first that is {path}")
         if self._bar is not None:
             self._bar.update(self._task, completed=pace.chunks, pace=str(pace))
         elif now >= self._next_line or pace.chunks == pace.total:
             self._next_line = now + SECONDS_BETWEEN_LINES
             self._line(f"chunk {pace.chunks} of {pace.total} ({path}), {pace}")
+
+    def _say(self, text: str) -> None:
+        """A line beside the bar, or between the lines."""
+        if self._bar is None:
+            self._line(text)
+        else:
+            self._bar.console.print(f"{self._title}: {text}", highlight=False)
 
     def device_is_done(self) -> None:
         """All that was begun is done, on a device that may be behind what it was told."""

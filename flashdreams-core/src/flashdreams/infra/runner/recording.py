@@ -74,6 +74,7 @@ class Recording:
         self._writer: Writer | None = None
         self._leaving: deque[Leaving] = deque()
         self._paths: list[dict[str, Any]] = []
+        self._goes_on = ""
 
     def begin(self) -> None:
         """Loading is over, and the first chunk is about to be made."""
@@ -92,8 +93,9 @@ class Recording:
         self._leaving.append(chunk)
         self._write_but(0 if chunk.is_here or self._writer is None else 1)
 
-    def device_is_done(self) -> None:
-        """Whatever was begun is done: write the rest."""
+    def device_is_done(self, goes_on: str = "") -> None:
+        """Whatever was begun is done, but for what ``goes_on`` behind: write the rest."""
+        self._goes_on = goes_on
         self.progress.device_is_done()
         self._write_but(0)
 
@@ -168,7 +170,7 @@ class Recording:
             broken_off = self._broken_off(error)
             self._save(broken_off)
             raise broken_off from error
-        self.progress.end(f"{self._contents} {self.progress.pace.speed}.")
+        self.progress.end(f"{self._contents} {self.progress.pace.speed}. {self._goes_on}".rstrip())
 
     def _save(self, error: BaseException) -> None:
         """Leave what was made in a state that can be played, and say so."""
@@ -195,7 +197,7 @@ class Recording:
         record = dict(self._record)
         if self._config.hot_swap:
             compiled = [run["first_chunk"] for run in self._paths if run["path"].startswith("compiled")]
-            swap_at = compiled[0] if compiled else self._config.total_blocks
+            swap_at = compiled[0] if compiled else "never"
             record["config"] = {**(record.get("config") or {}), "swap_at": swap_at}
         return record
 

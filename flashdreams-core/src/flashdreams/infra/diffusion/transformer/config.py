@@ -36,7 +36,7 @@ class TransformerConfig(InstantiateConfig):
     cache_dtype: Literal["model", "float8_e4m3fn"] = "model"
     """Keep keys and values in the model's dtype, or in 8 bits with a scale for each token and head."""
     use_cuda_graph: Literal["auto", True, False] = "auto"
-    """Replay passes from CUDA graphs: "auto" where a GPU can (a CPU repeats calls), True or fail, False not."""
+    """Replay passes from CUDA graphs: "auto" where a GPU can (a CPU repeats calls), True or fail, or not."""
 
     @property
     def spatial_patch(self) -> int:
