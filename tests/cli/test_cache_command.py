@@ -1,4 +1,6 @@
 import json
+import os
+import time
 import zipfile
 
 import pytest
@@ -28,7 +30,7 @@ def test_list_shows_what_is_kept(cli, store):
     out = cli("cache").out
     assert out == cli("cache", "list").out
     header, *rows, last = out.splitlines()
-    assert header.split() == ["KEY", "SIZE", "DEVICE", "TORCH", "FOR"]
+    assert header.split() == ["KEY", "SIZE", "AGE", "DEVICE", "TORCH", "FOR"]
     assert [row.split()[0] for row in rows] == ["a" * 12, "b" * 12]
     assert all(row.endswith("cpu     2.13   ToyBlock of toy") for row in rows)
     assert last.startswith("2 artefacts, ")
@@ -51,7 +53,54 @@ def test_what_is_exported_and_cleared_is_imported_again(cli, store, tmp_path):
         key.encode() * 100 for key in KEYS
     ]
     assert store.entries()[0].facts["region"] == "ToyBlock"
-    assert told(cli, "import", str(file))["artefacts"] == []
+    again = told(cli, "import", str(file))
+    assert (again["artefacts"], again["already_here"]) == ([], [*KEYS])
+    assert cli("cache", "import", str(file)).out.endswith("\n2 artefacts of the file were here already.\n")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(5, "< 1 min"), (90, "1 min"), (7500, "2 h"), (98_000, "27 h"), (200_000, "2 days")]
+)
+def test_the_age_of_what_is_kept_is_told(cli, store, seconds, age):
+    made = time.time() - seconds - 0.5
+    os.utime(store.folder / KEYS[0], (made, made))
+    assert f"  {age}  " in cli("cache").out.splitlines()[1]
+    assert told(cli)["artefacts"][0]["made"] == pytest.approx(made, abs=1)
+
+
+def broken_off(store):
+    """What Ctrl-C leaves while code is compiled."""
+    (store.folder / ".inductor" / "ab").mkdir(parents=True)
+    (store.folder / ".inductor" / "ab" / "code.cpp").write_bytes(b"x" * 4000)
+    (store.folder / f".{KEYS[0]}.lock").touch()
+
+
+def test_scratch_of_broken_off_work_is_counted_and_deleted(cli, store):
+    broken_off(store)
+    assert cli("cache").out.endswith(
+        "\n4.00 kB of scratch that compiling left there; `flashdreams cache clear` deletes it too.\n"
+    )
+    assert told(cli)["scratch"] == 4000
+    assert cli("cache", "clear").out.endswith(
+        "\n4.00 kB of scratch that compiling left there is deleted too.\n"
+    )
+    assert not store.folder.exists()
+    assert len(cli("cache").out.splitlines()) == 1
+
+
+def test_what_is_being_compiled_now_keeps_its_scratch(cli, store):
+    broken_off(store)
+    with store.making("c" * 32, FACTS) as folder:
+        (folder / "code.so").write_bytes(b"half")
+        out = cli("cache", "clear").out
+        assert out.startswith("KEY")
+        assert out.endswith(
+            "4.00 kB of scratch stayed: something is being compiled right now. Clear again later.\n"
+        )
+        assert store.entries() == []
+    assert [entry.key for entry in store.entries()] == ["c" * 32]
+    assert told(cli, "clear")["scratch_in_use"] == 0
+    assert not store.folder.exists()
 
 
 def test_a_damaged_artefact_is_not_there_and_is_made_again(store):

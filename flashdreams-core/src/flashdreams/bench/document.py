@@ -10,7 +10,11 @@ from typing import Any
 
 from flashdreams.bench.figures import Figures
 from flashdreams.cli.console import table
+from flashdreams.engine.profile_report import PERIOD
 from flashdreams.io.memory import binary
+
+P90_TIMES, P99_TIMES = 20, 100
+"""Times from which on p90 and p99 tell more than what the slowest few of them were."""
 
 Row = tuple[str, str, str]
 """What, how much, and what it means."""
@@ -51,7 +55,7 @@ def people_table(figures: Figures) -> str:
     size = figures.size
     head = (
         f"{figures.slug} on {figures.machine}: {size['width']} x {size['height']} pixels, {size['dtype']}, "
-        f"{size['frames_of_chunk']} pixel frames a chunk in {size['steps']} steps"
+        f"{_chunk_words(size)}"
     )
     return f"{head}\n\n{table(('FIGURE', 'VALUE', 'WHAT IT IS'), list(rows_of(figures)))}"
 
@@ -64,16 +68,24 @@ def rows_of(figures: Figures) -> Iterator[Row]:
     if warm is not None:
         yield "first chunk, warm", seconds(warm), f"new rollout, median of {len(figures.ttfc_warm)}"
     yield "chunk period, p50", seconds(period.p50), f"finalize included, {period.times} at full window"
-    yield "chunk period, p90", seconds(period.p90), ""
-    yield "chunk period, p99", seconds(period.p99), ""
+    yield "chunk period, p90", seconds(period.p90), _few(period.times, P90_TIMES)
+    yield "chunk period, p99", seconds(period.p99), _few(period.times, P99_TIMES)
     yield "jitter", seconds(period.jitter), "mean difference from one period to the next"
     if figures.sixth_period is not None:
         yield "sixth chunk", seconds(figures.sixth_period), "its period, before the window is full"
     yield "frames per second", f"{figures.frames_per_second:.2f}", "sustained at full window"
     yield "real-time factor", f"{figures.real_time_factor:.2f}", "seconds of video per second"
     for name, value in figures.stages.items():
-        yield f"  {name}", seconds(value), "median, profiled" if name == "generate" else ""
+        if name == PERIOD:
+            yield f"profiled {name}", seconds(value), "of a second run, slowed by the profiler; as its parts"
+        else:
+            yield f"  {name}", seconds(value), "median, profiled" if name == "generate" else ""
     yield from _engine_rows(figures)
+
+
+def _few(times: int, enough: int) -> str:
+    """A word of caution where a percentile is of so few times that it is hardly one."""
+    return "" if times >= enough else f"of {counted(times, 'time')} only: near the slowest"
 
 
 def _engine_rows(figures: Figures) -> Iterator[Row]:
@@ -108,7 +120,21 @@ def comparison(before: Mapping[str, Any], now: Figures) -> str:
             ratio = f"{new / old:.2f}" if old else ""
             rows.append((each.name, f"{old / each.unit:.2f}", f"{new / each.unit:.2f}", ratio))
     title = f"against {before['slug']} of {before['date']} on {before['machine']}"
-    return f"{title}\n\n{table(('FIGURE', 'BEFORE', 'NOW', 'RATIO'), rows)}"
+    sides = table(("FIGURE", "BEFORE", "NOW", "RATIO"), rows)
+    return "\n\n".join(filter(None, [title, sides, _caution(before["period"], held["period"])]))
+
+
+def _caution(old: Mapping[str, float], new: Mapping[str, float]) -> str:
+    """What is to be said where the chunk periods differ by less than those of one run do."""
+    difference = abs(new["p50"] - old["p50"])
+    widest = max(each["p90"] - each["p50"] for each in (old, new))
+    if widest <= difference:
+        return ""
+    return (
+        f"The chunk periods differ by {seconds(difference)} at p50, and within one of the runs by "
+        f"{seconds(widest)} from p50 to p90:\nso small a difference may be chance. Measure more chunks, "
+        "with nothing else running, to be sure."
+    )
 
 
 def document(figures: Figures, compared: str = "") -> str:
@@ -137,13 +163,22 @@ def seconds(value: float) -> str:
     return f"{value / 1e-6:.3g} us"
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _chunk_words(size: Mapping[str, Any]) -> str:
+    frames, steps = counted(size["frames_of_chunk"], "pixel frame"), counted(size["steps"], "step")
+    return f"{frames} a chunk in {steps}"
+
+
 def _sentence(figures: Figures) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in figures.versions.items())
     size = figures.size
     return (
         f"{figures.machine}; {versions}. {size['width']} x {size['height']} pixels, {size['dtype']}, "
-        f"{size['frames_of_chunk']} pixel frames a chunk in {size['steps']} steps, a window of "
-        f"{size['window']} latent frames."
+        f"{_chunk_words(size)}, a window of {counted(size['window'], 'latent frame')}."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from flashdreams.cli.options import JSON, OFFLINE, Option, stdout_kept, take_options
 from flashdreams.cli.request import Request, SlugCommand
-from flashdreams.errors import OutputError, UsageError
+from flashdreams.errors import UsageError
 
 SUMMARY = "Measure how fast a slug is on this machine; the last line is JSON."
 
@@ -23,8 +24,6 @@ _FIRST_CHUNK = Option("--first-chunk", "Only make the first chunk, and say when 
 COMMAND = SlugCommand("bench", SUMMARY, (_CHUNKS, _COLD, _AGAINST, _DOCUMENT, _FIRST_CHUNK, JSON, OFFLINE))
 _NOT_OF_A_CHILD = (_CHUNKS, _COLD, _AGAINST, _DOCUMENT, JSON)
 """Options that a cold start does not take over."""
-_NOT_MEASURED = (_AGAINST, _DOCUMENT, JSON)
-"""Options that make no difference to the figures."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -38,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     options = request.options
     chunks, cold = _count(options, _CHUNKS, 30, least=1), _count(options, _COLD, 3, least=0)
-    before, page = _earlier(options), _page(options)
+    before, page = _earlier(request), _page(request)
     from flashdreams.io.hub import offline
 
     with stdout_kept(), offline(OFFLINE.name in options):
@@ -61,8 +60,12 @@ def _measured(
     from flashdreams.bench.measuring import measure
 
     child = ["bench", *_without(argv, _NOT_OF_A_CHILD), _FIRST_CHUNK.name]
+    if effort.cold:
+        times = f", {effort.cold} times" if effort.cold > 1 else ""
+        _say(f"Starting a new process for the first chunk of {request.slug}{times}.")
     cold = [cold_start(child) for _ in range(effort.cold)]
-    command = f"flashdreams bench {shlex.join(_without(argv, _NOT_MEASURED))}"
+    command = f"flashdreams bench {shlex.join(argv)}"
+    _say(f"Measuring {request.slug} in this process, {effort.chunks} chunks at full window and others.")
     figures = measure(request.config, chunks=effort.chunks, command=command, cold=cold)
     compared = [] if before is None else [comparison(before, figures)]
     if page is not None:
@@ -83,6 +86,12 @@ class Effort:
     """Cold starts."""
 
 
+def _say(text: str) -> None:
+    """Tell who waits at a terminal what is going on."""
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
+
+
 def _without(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
     """The line without some of its options."""
     return take_options(argv, options)[1]
@@ -99,30 +108,21 @@ def _count(options: Mapping[str, list[str]], option: Option, usual: int, *, leas
     return int(text)
 
 
-def _earlier(options: Mapping[str, list[str]]) -> dict[str, Any] | None:
+def _earlier(request: Request) -> dict[str, Any] | None:
     """The figures of the run to compare with."""
-    if _AGAINST.name not in options:
+    if _AGAINST.name not in request.options:
         return None
-    from flashdreams.io.small_json import last_object
+    from flashdreams.io.bench_files import earlier_figures
 
-    path = Path(options[_AGAINST.name][-1])
-    found = last_object(path)
-    if found.get("benchmark") != "bench":
-        raise UsageError(
-            f"{path} ends with no figures of a benchmark.",
-            "A document of `flashdreams bench`, or what it printed, has them as JSON in its last line.",
-            f"Make one with: flashdreams bench SLUG {_DOCUMENT.name} {path.with_suffix('.md').name}",
-        )
-    return found
+    return earlier_figures(Path(request.options[_AGAINST.name][-1]), request.slug)
 
 
-def _page(options: Mapping[str, list[str]]) -> Path | None:
+def _page(request: Request) -> Path | None:
     """The document to write, refused before anything is measured where it could not be."""
-    if _DOCUMENT.name not in options:
+    if _DOCUMENT.name not in request.options:
         return None
-    path = Path(options[_DOCUMENT.name][-1])
-    if path.suffix != ".md":
-        raise OutputError(
-            f"The document is {path}.", "It is written in Markdown.", f"Name it {path.stem}.md, for instance."
-        )
+    from flashdreams.io.bench_files import check_document
+
+    path = Path(request.options[_DOCUMENT.name][-1])
+    check_document(path, request.slug)
     return path

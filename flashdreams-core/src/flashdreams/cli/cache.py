@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,20 +62,24 @@ def _understood(words: Sequence[str]) -> tuple[_Action, list[Path]]:
 
 
 def _list(store: ArtefactStore) -> dict[str, Any]:
-    entries = store.entries()
-    return {"folder": str(store.folder), "did": "", "artefacts": [_told(entry) for entry in entries]}
+    told = [_told(entry) for entry in store.entries()]
+    return {"folder": str(store.folder), "did": "", "artefacts": told, "scratch": store.scratch_bytes()}
 
 
 def _clear(store: ArtefactStore) -> dict[str, Any]:
     try:
+        scratch = store.scratch_bytes()
         gone = store.clear()
+        left = store.scratch_bytes()
     except OSError as error:
         raise ArtefactError(
             f"{store.folder} cannot be deleted: {error.strerror or error}.",
             "A folder of your own that no other run is writing to was expected.",
             "Run it again when other runs have ended, or delete the folder by hand.",
         ) from error
-    return {"folder": str(store.folder), "did": "Deleted", "artefacts": [_told(entry) for entry in gone]}
+    told = [_told(entry) for entry in gone]
+    sizes = {"scratch": max(0, scratch - left), "scratch_in_use": left}
+    return {"folder": str(store.folder), "did": "Deleted", "artefacts": told, **sizes}
 
 
 def _export(store: ArtefactStore, file: Path) -> dict[str, Any]:
@@ -92,30 +97,70 @@ def _export(store: ArtefactStore, file: Path) -> dict[str, Any]:
 
 def _import(store: ArtefactStore, file: Path) -> dict[str, Any]:
     try:
-        added = set(store.import_from(file))
+        added = store.import_from(file)
     except OSError as error:
         raise ArtefactError(
             f"{store.folder} cannot be written: {error.strerror or error}.",
             "Compiled code is kept there.",
             "Set FLASHDREAMS_CACHE to a folder with room.",
         ) from error
-    told = [_told(entry) for entry in store.entries() if entry.key in added]
-    return {"folder": str(store.folder), "did": f"Imported from {file}", "artefacts": told}
+    told = [_told(entry) for entry in store.entries() if added.get(entry.key)]
+    here = [key for key, is_new in added.items() if not is_new]
+    return {
+        "folder": str(store.folder),
+        "did": f"Imported from {file}",
+        "artefacts": told,
+        "already_here": here,
+    }
 
 
 def _told(entry: Artefact) -> dict[str, Any]:
     known = ("for", "region", "shapes", "device", "form", "versions")
-    return {"key": entry.key, "bytes": entry.size, **{name: entry.facts.get(name) for name in known}}
+    own = {"key": entry.key, "bytes": entry.size, "made": round(entry.made)}
+    return {**own, **{name: entry.facts.get(name) for name in known}}
 
 
 def _text(told: dict[str, Any]) -> str:
     artefacts = told["artefacts"]
-    count = f"{len(artefacts)} artefact{'' if len(artefacts) == 1 else 's'}"
+    count = _counted(len(artefacts), "artefact")
     total = gigabytes(sum(artefact["bytes"] for artefact in artefacts))
     did = f"{told['did']}: {count}" if told["did"] else count
-    last = f"{did}, {total}, in {told['folder']}."
+    last = "\n".join([f"{did}, {total}, in {told['folder']}.", *_notes(told)])
     rows = [_row(artefact) for artefact in artefacts]
-    return "\n".join([table(("KEY", "SIZE", "DEVICE", "TORCH", "FOR"), rows), last] if rows else [last])
+    return "\n".join(
+        [table(("KEY", "SIZE", "AGE", "DEVICE", "TORCH", "FOR"), rows), last] if rows else [last]
+    )
+
+
+def _notes(told: dict[str, Any]) -> list[str]:
+    """What else is to be said, a line each."""
+    notes = []
+    if told.get("already_here"):
+        here = len(told["already_here"])
+        notes.append(
+            f"{_counted(here, 'artefact')} of the file {'was' if here == 1 else 'were'} here already."
+        )
+    if told.get("scratch"):
+        what = f"{gigabytes(told['scratch'])} of scratch that compiling left there"
+        notes.append(
+            f"{what} is deleted too." if told["did"] else f"{what}; `flashdreams cache clear` deletes it too."
+        )
+    if told.get("scratch_in_use"):
+        kept = gigabytes(told["scratch_in_use"])
+        notes.append(f"{kept} of scratch stayed: something is being compiled right now. Clear again later.")
+    return notes
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _age(seconds: float) -> str:
+    """An age for people: ``< 1 min``, ``5 min``, ``3 h``, ``10 days``."""
+    for size, name in ((172800, "days"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // (86400 if name == 'days' else size):.0f} {name}"
+    return "< 1 min"
 
 
 def _row(artefact: dict[str, Any]) -> tuple[str, ...]:
@@ -123,7 +168,8 @@ def _row(artefact: dict[str, Any]) -> tuple[str, ...]:
     versions = told if isinstance(told, dict) else {}
     what = f"{artefact['region']} of {artefact['for'] or 'a pipeline'}"
     size, device = gigabytes(artefact["bytes"]), str(artefact["device"])
-    return artefact["key"][:12], size, device, str(versions.get("torch")), what
+    age = _age(max(0.0, time.time() - artefact["made"]))
+    return artefact["key"][:12], size, age, device, str(versions.get("torch")), what
 
 
 def _help() -> str:

@@ -17,6 +17,7 @@ from flashdreams.io.fetching import fetching_for, offline
 
 if TYPE_CHECKING:
     from flashdreams.infra.runner.base import Runner
+    from flashdreams.infra.runner.config import RunnerConfig
 
 SUMMARY = "Capture the graphs that a slug's chunks need, and list them with their memory and time."
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     request = COMMAND.read(argv)
     if request is None:
         return 0
-    slots = _count(request.options.get(_SLOTS.name, ["1"])[-1])
+    slots = _slots(request.options.get(_SLOTS.name, ["1"])[-1])
     set_up_logging(len(request.options.get(VERBOSE.name, [])))
     began = time.monotonic()
     with fetching_for(request.slug), offline(OFFLINE.name in request.options), stdout_kept():
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     if JSON.name in request.options:
         print(json.dumps(_document(request.slug, made, problems, seconds)))
     else:
-        print("\n".join([*map(str, made), *problems, _summary(request, len(made), seconds)]))
+        print("\n".join([*map(_line, made), *problems, *_summary(request, made, problems, seconds)]))
     return 1 if problems else 0
 
 
@@ -54,12 +55,33 @@ def _made(request: Request, slots: int) -> tuple[list[Any], list[str]]:
     from flashdreams.infra.device import cpu_threads
 
     checks = _CHECK.name in request.options
-    runner = _runner(request, "cpu" if checks else None)
-    with cpu_threads(request.config.threads):
+    config = _checkable(request) if checks else request.config
+    runner = _runner(config)
+    with cpu_threads(config.threads):
         if checks:
             return _checked(runner)
         given = dict(conditions=runner.conditions(), controls=[runner.control(0, None)], slots=slots)
         return runner.pipeline.warmup(**given), []
+
+
+def _checkable(request: Request) -> RunnerConfig:
+    """What is checked in the place of the config, said on stderr where it is another."""
+    from flashdreams.cli.stand_ins import stood_in
+
+    config, random = stood_in(request.config)
+    if random:
+        print(
+            f"Random weights stand in for those to be fetched: {', '.join(random)}. "
+            "The check is of addresses and operators, which are the same.",
+            file=sys.stderr,
+        )
+    if sys.stderr.isatty():
+        print(
+            f"Recording the graphs of {request.slug} on the CPU, then replaying them beside the code itself; "
+            "a large model takes minutes.",
+            file=sys.stderr,
+        )
+    return config
 
 
 def _checked(runner: Runner) -> tuple[list[Any], list[str]]:
@@ -73,24 +95,43 @@ def _checked(runner: Runner) -> tuple[list[Any], list[str]]:
     return list(report.captures), report.problems
 
 
-def _runner(request: Request, device: str | None) -> Runner:
+def _runner(config: RunnerConfig) -> Runner:
     from flashdreams.infra.runner.base import Runner
 
-    runner = request.config.setup(device=device)
+    runner = config.setup()
     if isinstance(runner, Runner):
         return runner
     raise UsageError(
-        f"{request.slug} is run by a {type(runner).__name__}.",
+        f"{config.runner_name} is run by a {type(runner).__name__}.",
         "Only what a Runner of flashdreams.infra.runner begins with can be made ready ahead.",
         "Call pipeline.warmup() in the runner itself.",
     )
 
 
-def _summary(request: Request, count: int, seconds: float) -> str:
-    if count:
-        return f"{count} made ready in {seconds:.1f} s, the pipeline included."
+def _line(made: Any) -> str:
+    """What was made ready, for people; a graph of a fill level says that it counts tokens."""
+    kind = getattr(made, "kind", "")
+    if kind.isdecimal():
+        made = dataclasses.replace(made, kind=f"{kind} tokens in sight")
+    return str(made)
+
+
+def _summary(request: Request, made: list[Any], problems: list[str], seconds: float) -> list[str]:
+    """What is said last."""
+    if _CHECK.name in request.options:
+        return [
+            "MiB are what the recording kept of what the operators made; a graph of a card shares memory.",
+            f"{len(made)} graphs recorded and replayed in {seconds:.1f} s, the pipeline included.",
+            f"{_counted(len(problems), 'problem')} found." if problems else "No problems found.",
+        ]
+    if made:
+        return [f"{len(made)} made ready in {seconds:.1f} s, the pipeline included."]
     print(f"`flashdreams warm {request.slug} --check` shows what a card would capture.", file=sys.stderr)
-    return "There is nothing to make ready: on this device chunks are computed as they are written."
+    return ["There is nothing to make ready: on this device chunks are computed as they are written."]
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _document(slug: str, made: list[Any], problems: list[str], seconds: float) -> dict[str, Any]:
@@ -101,7 +142,7 @@ def _document(slug: str, made: list[Any], problems: list[str], seconds: float) -
     return {"slug": slug, "made": entries, "problems": problems, "seconds": round(seconds, 3)}
 
 
-def _count(text: str) -> int:
+def _slots(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise UsageError(

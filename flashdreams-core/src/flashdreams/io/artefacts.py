@@ -24,6 +24,7 @@ from typing import Any
 
 from flashdreams import environment
 from flashdreams.errors import ArtefactError
+from flashdreams.io.artefact_scratch import bytes_in, is_in_use, scratch_in
 from flashdreams.io.small_json import one_at_a_time, read_json
 
 FACTS = "facts.json"
@@ -38,6 +39,8 @@ class Artefact:
     facts: dict[str, Any]
     size: int
     """Bytes of its files."""
+    made: float
+    """When it came into the store, in seconds since 1970."""
 
 
 class ArtefactStore:
@@ -81,11 +84,22 @@ class ArtefactStore:
         return [_artefact(path) for path in folders if path.name[0] != "."]
 
     def clear(self) -> list[Artefact]:
-        """Delete every artefact, and what broken-off work left; says which there were."""
+        """Delete every artefact and, unless one is being made now, all scratch; says which there were.
+
+        Raises:
+            OSError: Something cannot be deleted.
+        """
         gone = self.entries()
-        if self.folder.is_dir():
+        if is_in_use(self.folder):
+            for path in set(self.folder.iterdir()) - {*scratch_in(self.folder)}:
+                shutil.rmtree(path)
+        elif self.folder.is_dir():
             shutil.rmtree(self.folder)
         return gone
+
+    def scratch_bytes(self) -> int:
+        """Bytes of what compiling works with, and of what it left when it was broken off."""
+        return bytes_in(scratch_in(self.folder))
 
     def export_to(self, file: Path) -> list[Artefact]:
         """Write all artefacts to a zip file, which appears whole or not at all.
@@ -107,13 +121,13 @@ class ArtefactStore:
             part.unlink(missing_ok=True)
         return entries
 
-    def import_from(self, file: Path) -> list[str]:
+    def import_from(self, file: Path) -> dict[str, bool]:
         """Add the artefacts of a file that :meth:`export_to` wrote; those that are here already stay.
 
         Compiled code can do whatever a program can: import only from whom you would install a program.
 
         Returns:
-            Keys of those that were added.
+            Whether each was added, by its key; the others were here.
 
         Raises:
             ArtefactError: It is no such file, or damaged.
@@ -121,7 +135,7 @@ class ArtefactStore:
         """
         with _opened(file) as archive:
             keys = sorted({_key_in(name, file) for name in archive.namelist()})
-            return [key for key in keys if self._took(archive, key, file)]
+            return {key: self._took(archive, key, file) for key in keys}
 
     def _took(self, archive: zipfile.ZipFile, key: str, file: Path) -> bool:
         with self.making(key, {}) as folder:
@@ -201,7 +215,7 @@ def cpu_identity() -> str:
 
 def _artefact(folder: Path) -> Artefact:
     size = sum(path.stat().st_size for path in folder.iterdir())
-    return Artefact(folder.name, folder, read_facts(folder), size)
+    return Artefact(folder.name, folder, read_facts(folder), size, folder.stat().st_mtime)
 
 
 def _is_whole(folder: Path) -> bool:
