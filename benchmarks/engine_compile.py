@@ -26,9 +26,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from flashdreams.engine.compile.compiler import Compiler
 from flashdreams.engine.compile.execution import CompiledExecution
+from flashdreams.engine.engine import Engine as WholeEngine
 from flashdreams.engine.hot_swap import HotSwap
+from flashdreams.engine.lines.execution import StraightLines
 from flashdreams.infra.pipeline.execution import Execution
 from flashdreams.io.artefacts import ArtefactStore
+from flashdreams.io.pixels import to_uint8
 from flashdreams.plugins.registry import installed_registry
 
 HEAVY = {
@@ -79,7 +82,10 @@ class Drive:
         transformer = self.runner.pipeline.diffusion_model.transformer
         self.compiler = Compiler(transformer, store=engine.store, waits=not engine.swaps)
         self.compiler.attach()
-        return CompiledExecution(self.compiler, HotSwap(self.compiler) if engine.swaps else None)
+        swap = HotSwap(self.compiler) if engine.swaps else None
+        return WholeEngine(
+            Execution(), compiled=CompiledExecution(self.compiler, swap), lines=StraightLines()
+        )
 
     def frame(self):
         """A chunk and what stands around it: what steers it, and its pixels as uint8."""
@@ -88,7 +94,7 @@ class Drive:
         began = time.perf_counter()
         self.chunk = self.runner.pipeline.generate(index, self.rollout, input=control)
         generated = time.perf_counter()
-        self.runner.frames(self.chunk)
+        self.runner.frames(to_uint8(self.chunk))
         finalizing = time.perf_counter()
         self.runner.pipeline.finalize(index, self.rollout)
         self.seconds.append(generated - began + time.perf_counter() - finalizing)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from flashdreams.core.kv_cache import KVCache
-from flashdreams.core.layer_cache import LayerCache
 from flashdreams.errors import FieldValueError
 from flashdreams.infra.diffusion.transformer.base import Transformer, TransformerCache
 from flashdreams_pocket.autoencoder import LATENT_SIZE
@@ -134,11 +133,8 @@ class RacerTransformer(Transformer):
 
     def _attend_to(self, past: KVCache) -> list[Attend]:
         """For each layer, attention over what is cached, the frame's own keys and values written first."""
-
-        def attend(layer: LayerCache, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return layer.attend(q, k, v, backend=self.config.attention_backend)
-
-        return [partial(attend, layer) for layer in past.layers]
+        backend = self.config.attention_backend
+        return [partial(layer.attend, backend=backend) for layer in past.layers]
 
 
 def _racer(cache: TransformerCache) -> RacerCache:
