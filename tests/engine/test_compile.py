@@ -102,7 +102,7 @@ def test_a_store_that_cannot_be_written_is_told_with_what_helps(toy, tmp_path, c
     assert torch.equal(first, chunks_of(toy.initialize_cache(), 1)[0])
     assert rollout.path == "eager"
     assert len(compiler.failures) == 1
-    assert "  2. Free room in the cache folder" in caplog.text
+    assert "  2. If the cache folder is full or read-only" in caplog.text
 
 
 def test_a_module_that_another_process_cannot_make_runs_as_it_is(tmp_path, caplog):
