@@ -199,6 +199,12 @@ class TestDamagedCheckpoints:
             with pytest.raises(WeightsFileError, match=r"w\.pth is no whole torch checkpoint"):
                 loaded(tmp_path / "w.pth")
 
+    def test_cut_off_within_a_name(self, content, tmp_path):
+        end = content.index(b"OrderedDict") + len(b"OrderedDic")
+        (tmp_path / "w.pth").write_bytes(content[:end])
+        with pytest.raises(WeightsFileError, match=r"w\.pth is no whole torch checkpoint"):
+            loaded(tmp_path / "w.pth")
+
     def test_an_archive_that_was_compressed_again(self, net, tmp_path):
         torch.save(official(net), tmp_path / "w.pth")
         with (

@@ -70,8 +70,11 @@ def _load(path: Path, **how: Any) -> Any:
         with warnings.catch_warnings(action="ignore"):  # torch's own advice is to load it all the same
             return torch.load(path, weights_only=True, **how)
     except pickle.UnpicklingError as error:
+        asked_for = _asked_for(error)
+        if _ends_within(path, asked_for):
+            raise _damaged(path, f"it ends within the name {asked_for}") from error
         raise WeightsFileError(
-            f"{path} holds more than tensors, and is not loaded{_asked_for(error)}.",
+            f"{path} holds more than tensors, and is not loaded{asked_for and f': it asks for {asked_for}'}.",
             "A checkpoint that holds tensors alone; anything else in it can run code when it is loaded.",
             "Ask for it as .safetensors, or save its tensors so with safetensors.torch.save_file().",
         ) from error
@@ -129,7 +132,17 @@ def _flat(tree: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
 def _asked_for(error: Exception) -> str:
     """What a refused checkpoint wanted to call, where torch names it."""
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return f": it asks for {found[1]}" if found else ""
+    return found[1] if found else ""
+
+
+def _ends_within(path: Path, name: str) -> bool:
+    """Whether the file was cut off in the middle of a name of two parts, which is then another name."""
+    part = name.rstrip(".").rpartition(".")[2].encode()
+    if not part:
+        return False
+    with path.open("rb") as file:
+        file.seek(-min(len(part), path.stat().st_size), 2)
+        return file.read() == part
 
 
 def _first_line(error: Exception) -> str:
