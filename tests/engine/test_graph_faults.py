@@ -22,9 +22,10 @@ def fault_of(kind=GraphFaultError, **mutant):
 
 
 class Replacing(ToyTransformer):
-    """Addresses: the cache is another tensor after every chunk."""
+    """Addresses: the cache is another tensor after every chunk; none is freed, so no address comes again."""
 
     def remember_chunk(self, latents, cache):
+        cache.past.before = [*getattr(cache.past, "before", []), cache.past.keys]
         cache.past.keys = cache.past.keys.clone()
 
 
@@ -132,6 +133,7 @@ class GrowingDecoder(ToyDecoder):
 def test_addresses_that_do_not_stay():
     fault = fault_of(transformer=Replacing)
     assert "'denoise' is captured after the warm-up" in fault.what
+    assert "address" in fault.what
 
 
 def test_a_state_that_grows():
