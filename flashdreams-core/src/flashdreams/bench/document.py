@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashdreams.bench.figures import Figures
-from flashdreams.cli.console import table
+from flashdreams.cli.console import counted, table
 from flashdreams.engine.profile_report import PERIOD
 from flashdreams.io.memory import binary
 
@@ -161,11 +161,6 @@ def seconds(value: float) -> str:
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value / 1e-6:.3g} us"
-
-
-def counted(number: int, thing: str) -> str:
-    """``1 step``, ``2 steps``."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _chunk_words(size: Mapping[str, Any]) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from flashdreams.engine.engine import Engine
 from flashdreams.engine.frames import FrameExit, frame_exit
+from flashdreams.engine.profiler import ProfiledExecution
 from flashdreams.errors import UsageError
 from flashdreams.infra.runner.base import Runner
 
@@ -68,6 +70,13 @@ class Driver:
         """The pipeline, built and loaded when first asked for."""
         return self.runner.pipeline
 
+    @property
+    def engine(self) -> Engine | None:
+        """What runs the chunks, also where it is profiled; None for a runner that runs them in its own way."""
+        execution = self.pipeline.execution
+        inner = execution.inner if isinstance(execution, ProfiledExecution) else execution
+        return inner if isinstance(inner, Engine) else None
+
     def drive(
         self, chunks: int, after: Callable[[Rollout], None] | None = None, *, last_apart: bool = False
     ) -> Drive:
@@ -82,8 +91,7 @@ class Driver:
                 its own. Otherwise a GPU may then still be finalizing the chunk before, and the last period,
                 which ends when all is done, holds two finalizes.
         """
-        if self.pipeline.execution.needs_warm_up and not self.runner.config.hot_swap:
-            self.runner.warm_up()
+        self.runner.make_ready()
         way_out = frame_exit(self.pipeline.device)
         drive = Drive(began=time.perf_counter())
         with self.runner.begin_rollout() as rollout:

@@ -15,12 +15,12 @@ from flashdreams.bench.figures import Figures, spread
 from flashdreams.bench.floors import floor_at
 from flashdreams.bench.host_time import host_time
 from flashdreams.bench.rates import measured_card
+from flashdreams.cli.console import counted
 from flashdreams.engine.clocks import clock_of
 from flashdreams.engine.profile_report import rows
 from flashdreams.engine.profiler import ProfiledExecution, Profiler
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.device import cpu_threads
-from flashdreams.infra.pipeline.execution import Execution
 from flashdreams.infra.runner.run_record import run_record
 from flashdreams.plan import plan_of
 
@@ -85,6 +85,7 @@ class _Measurement:
         periods = [period for drive in late for period in drive.periods[counted]]
         frames = [count for drive in late for count in drive.frames[counted]]
         rate = sum(frames) / sum(periods)
+        engine = self.driver.engine
         return Figures(
             **self._about(command),
             ttfc_cold=cold,
@@ -96,8 +97,8 @@ class _Measurement:
             stages=self._stages(),
             paths=dict(Counter(path for drive in late for path in drive.paths[counted])),
             peak_memory=peak_memory,
-            graphs=sum(len(each.captures) for each in self._parts("captures")),
-            seconds_compiling=sum(each.seconds_compiling for each in self._parts("seconds_compiling")),
+            graphs=len(engine.graphs.captures) if engine and engine.graphs else 0,
+            seconds_compiling=engine.compiled.seconds_compiling if engine and engine.compiled else 0.0,
             host_time_per_step=statistics.median(host_times) if host_times else None,
             floor=floor_at(self.plan, card, self.full),
             sixth_floor=floor_at(self.plan, card, SIXTH) if self.full > SIXTH else None,
@@ -150,16 +151,6 @@ class _Measurement:
             for _ in range(HOST_TIMES):
                 yield host_time(loop).outside / steps
 
-    def _parts(self, name: str) -> Iterator[Any]:
-        """Every part of the engine that has an attribute of this name."""
-        waiting, seen = [self.driver.pipeline.execution], list[Execution]()
-        while waiting:
-            part = waiting.pop()
-            if not any(part is each for each in seen):
-                seen.append(part)
-                waiting += [value for value in vars(part).values() if isinstance(value, Execution)]
-        return (part for part in seen if hasattr(part, name))
-
     def _about(self, command: str) -> dict[str, Any]:
         device = self.driver.pipeline.device
         record = run_record(self.config, device=str(device), threads=self.threads)
@@ -178,8 +169,7 @@ def described(device: torch.device, threads: int) -> str:
     """A device in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threaded = f"{threads} thread{'s' if threads > 1 else ''}"
-    return f"{device.type}, {torch.backends.cpu.get_cpu_capability()}, {threaded}"
+    return f"{device.type}, {torch.backends.cpu.get_cpu_capability()}, {counted(threads, 'thread')}"
 
 
 def _rates(card: Card, *, float8: bool) -> dict[str, float]:

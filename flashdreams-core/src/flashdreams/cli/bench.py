@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flashdreams.cli.options import JSON, OFFLINE, Option, stdout_kept, take_options
+from flashdreams.cli.options import JSON, OFFLINE, Option, stdout_kept, take_options, whole_number
 from flashdreams.cli.request import Request, SlugCommand
-from flashdreams.errors import UsageError
 
 SUMMARY = "Measure how fast a slug is on this machine; the last line is JSON."
 
@@ -98,14 +97,13 @@ def _without(argv: Sequence[str], options: Sequence[Option]) -> list[str]:
 
 
 def _count(options: Mapping[str, list[str]], option: Option, usual: int, *, least: int) -> int:
-    text = options.get(option.name, [str(usual)])[-1]
-    if not text.isdecimal() or int(text) < least:
-        raise UsageError(
-            f"{option.name} is {text!r}.",
-            f"It is a whole number, {least} or more.",
-            f"Write {option.name} {usual}, or leave it out.",
-        )
-    return int(text)
+    return whole_number(
+        option,
+        options.get(option.name, [str(usual)])[-1],
+        least=least,
+        right=f"It is a whole number, {least} or more.",
+        next=f"Write {option.name} {usual}, or leave it out.",
+    )
 
 
 def _earlier(request: Request) -> dict[str, Any] | None:

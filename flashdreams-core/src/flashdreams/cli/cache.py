@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flashdreams.cli.console import help_page, table
+from flashdreams.cli.console import counted, help_page, table
 from flashdreams.cli.options import HELP, JSON, option_rows, take_options
 from flashdreams.errors import ArtefactError, OutputError, UsageError, did_you_mean
 from flashdreams.io.artefacts import Artefact, ArtefactStore
@@ -122,7 +122,7 @@ def _told(entry: Artefact) -> dict[str, Any]:
 
 def _text(told: dict[str, Any]) -> str:
     artefacts = told["artefacts"]
-    count = _counted(len(artefacts), "artefact")
+    count = counted(len(artefacts), "artefact")
     total = gigabytes(sum(artefact["bytes"] for artefact in artefacts))
     did = f"{told['did']}: {count}" if told["did"] else count
     last = "\n".join([f"{did}, {total}, in {told['folder']}.", *_notes(told)])
@@ -138,7 +138,7 @@ def _notes(told: dict[str, Any]) -> list[str]:
     if told.get("already_here"):
         here = len(told["already_here"])
         notes.append(
-            f"{_counted(here, 'artefact')} of the file {'was' if here == 1 else 'were'} here already."
+            f"{counted(here, 'artefact')} of the file {'was' if here == 1 else 'were'} here already."
         )
     if told.get("scratch"):
         what = f"{gigabytes(told['scratch'])} of scratch that compiling left there"
@@ -149,10 +149,6 @@ def _notes(told: dict[str, Any]) -> list[str]:
         kept = gigabytes(told["scratch_in_use"])
         notes.append(f"{kept} of scratch stayed: something is being compiled right now. Clear again later.")
     return notes
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _age(seconds: float) -> str:

@@ -81,6 +81,11 @@ def help_page(usage: str, summary: str, sections: Sequence[tuple[str, Iterable[t
     return "\n\n".join(blocks)
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 step``, ``2 steps``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def set_up_logging(verbosity: int) -> None:
     """Show warnings of the ``logging`` module on stderr; with ``verbosity`` 1 information, with 2 all."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from flashdreams.cli.console import counted
 from flashdreams.cli.options import JSON, OFFLINE, Option, stdout_kept
 from flashdreams.cli.request import SlugCommand
 from flashdreams.errors import DownloadError
@@ -125,7 +126,7 @@ def _sum(sizes: Iterable[int | None]) -> str:
     sizes = list(sizes)
     unknown = sizes.count(None)
     total = gigabytes(sum(size or 0 for size in sizes))
-    rest = f"{unknown} file{'s' if unknown > 1 else ''} of unknown size"
+    rest = f"{counted(unknown, 'file')} of unknown size"
     return " and ".join([*([total] if unknown < len(sizes) else []), *([rest] if unknown else [])])
 
 

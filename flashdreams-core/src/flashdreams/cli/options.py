@@ -126,6 +126,17 @@ def read_arguments(
     return {name: values[-1] for name, values in taken.items()}
 
 
+def whole_number(option: Option, text: str, *, least: int = 1, right: str, next: str) -> int:
+    """The value of an option that counts.
+
+    Raises:
+        UsageError: It is no whole number, or less than ``least``; with what would be right, and what to do.
+    """
+    if text.isdecimal() and int(text) >= least:
+        return int(text)
+    raise UsageError(f"{option.name} is {text!r}.", right, next)
+
+
 def option_rows(options: Iterable[Option]) -> list[tuple[str, str]]:
     """The options of a command for its help, ``--help`` last: how each is written, and what it does."""
     return [(option.invocation, option.help) for option in (*options, HELP)]

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flashdreams.cli.options import JSON, Option, stdout_kept
+from flashdreams.cli.options import JSON, Option, stdout_kept, whole_number
 from flashdreams.cli.request import SlugCommand
-from flashdreams.errors import UsageError
 
 if TYPE_CHECKING:
     from flashdreams.infra.runner.config import RunnerConfig
@@ -59,8 +58,4 @@ def _cards(names: Sequence[str], config: RunnerConfig) -> list[Card]:
 
 
 def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text) > 0):
-        raise UsageError(
-            f"{_BATCH.name} is {text!r}.", "It counts videos, 1 or more.", f"Write {_BATCH.name} 1."
-        )
-    return int(text)
+    return whole_number(_BATCH, text, right="It counts videos, 1 or more.", next=f"Write {_BATCH.name} 1.")

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flashdreams.cli.console import set_up_logging
-from flashdreams.cli.options import JSON, OFFLINE, VERBOSE, Option, stdout_kept
+from flashdreams.cli.console import counted, set_up_logging
+from flashdreams.cli.options import JSON, OFFLINE, VERBOSE, Option, stdout_kept, whole_number
 from flashdreams.cli.request import Request, SlugCommand
 from flashdreams.errors import UsageError
 from flashdreams.io.fetching import fetching_for, offline
@@ -122,16 +122,12 @@ def _summary(request: Request, made: list[Any], problems: list[str], seconds: fl
         return [
             "MiB are what the recording kept of what the operators made; a graph of a card shares memory.",
             f"{len(made)} graphs recorded and replayed in {seconds:.1f} s, the pipeline included.",
-            f"{_counted(len(problems), 'problem')} found." if problems else "No problems found.",
+            f"{counted(len(problems), 'problem')} found." if problems else "No problems found.",
         ]
     if made:
         return [f"{len(made)} made ready in {seconds:.1f} s, the pipeline included."]
     print(f"`flashdreams warm {request.slug} --check` shows what a card would capture.", file=sys.stderr)
     return ["There is nothing to make ready: on this device chunks are computed as they are written."]
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _document(slug: str, made: list[Any], problems: list[str], seconds: float) -> dict[str, Any]:
@@ -143,8 +139,4 @@ def _document(slug: str, made: list[Any], problems: list[str], seconds: float) -
 
 
 def _slots(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise UsageError(
-        f"{_SLOTS.name} is {text!r}.", "It counts rollouts, 1 or more.", f"Write {_SLOTS.name} 1."
-    )
+    return whole_number(_SLOTS, text, right="It counts rollouts, 1 or more.", next=f"Write {_SLOTS.name} 1.")

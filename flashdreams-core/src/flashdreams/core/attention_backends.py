@@ -126,23 +126,18 @@ def _sdpa_with(kernel: SDPBackend) -> AttentionFunction:
     return function
 
 
-def _flash3(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _flash3(q: Tensor, k: Tensor, v: Tensor, **scales: Tensor) -> Tensor:
     """The package's own function, which takes heads behind the tokens."""
     function = importlib.import_module("flash_attn_interface").flash_attn_func
-    result = function(*(t.transpose(1, 2) for t in (q, k, v)))
+    result = function(*(t.transpose(1, 2) for t in (q, k, v)), **scales)
     read: Tensor = result[0] if isinstance(result, tuple) else result
     return read.transpose(1, 2)
 
 
 def _fp8(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """FlashAttention 3 over queries, keys and values in float8, each with a scale for every head."""
-    function = importlib.import_module("flash_attn_interface").flash_attn_func
     (q8, q_scale), (k8, k_scale), (v8, v_scale) = (heads_in_float8(t) for t in (q, k, v))
-    result = function(
-        *(t.transpose(1, 2) for t in (q8, k8, v8)), q_descale=q_scale, k_descale=k_scale, v_descale=v_scale
-    )
-    read: Tensor = result[0] if isinstance(result, tuple) else result
-    return read.transpose(1, 2).to(q.dtype)
+    return _flash3(q8, k8, v8, q_descale=q_scale, k_descale=k_scale, v_descale=v_scale).to(q.dtype)
 
 
 def heads_in_float8(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -74,12 +74,8 @@ class LayerCache:
 
     def write(self, k: Tensor, v: Tensor) -> None:
         """Write the current chunk, ``[B, chunk * frame_tokens, heads, head_dim]`` each."""
-        if self.key_scales is None or self.value_scales is None:
-            self.keys.index_copy_(1, self.past.write_index, k)
-            self.values.index_copy_(1, self.past.write_index, v)
-        else:
-            self._write_compact(k, self.keys, self.key_scales)
-            self._write_compact(v, self.values, self.value_scales)
+        self._write(k, self.keys, self.key_scales)
+        self._write(v, self.values, self.value_scales)
 
     def read(self, length: int | None = None) -> tuple[Tensor, Tensor]:
         """Keys and values of the first ``length`` places, or of the whole window.
@@ -87,17 +83,16 @@ class LayerCache:
         Returns:
             ``[B, length, heads, head_dim]`` each: views of the cache, or copies where it is compact.
         """
-        if self.key_scales is None and length is not None:
-            return self.keys.narrow(1, 0, length), self.values.narrow(1, 0, length)
         return self._each(lambda memory: memory if length is None else memory.narrow(1, 0, length))
 
     def read_at(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """Copies of keys and values at some places, int64 ``[L]``: ``[B, L, heads, head_dim]`` each."""
         return self._each(lambda memory: memory.index_select(1, places))
 
-    def _write_compact(self, tokens: Tensor, memory: Tensor, scales: Tensor) -> None:
-        tokens, scale = compacted(tokens.to(scales.dtype))
-        scales.index_copy_(1, self.past.write_index, scale)
+    def _write(self, tokens: Tensor, memory: Tensor, scales: Tensor | None) -> None:
+        if scales is not None:
+            tokens, scale = compacted(tokens.to(scales.dtype))
+            scales.index_copy_(1, self.past.write_index, scale)
         memory.index_copy_(1, self.past.write_index, tokens)
 
     def _each(self, cut: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from flashdreams.engine.compile.compiler import Compiler
 from flashdreams.engine.compile.execution import CompiledExecution
 from flashdreams.engine.engine import Engine
 from flashdreams.engine.graphs.choice import graphs_on
 from flashdreams.engine.hooks import HookWatch
-from flashdreams.engine.hot_swap import HotSwap, SwapAt
+from flashdreams.engine.hot_swap import HotSwap
 from flashdreams.engine.lanes import lanes_on
 from flashdreams.engine.lines.execution import StraightLines
 
@@ -22,7 +22,7 @@ def engine_for(
     *,
     compile: bool = False,
     hot_swap: bool = False,
-    swap_at: SwapAt = None,
+    swap_at: int | Literal["never"] | None = None,
 ) -> Engine:
     """An engine for a pipeline that lies where it will compute.
 
@@ -36,19 +36,18 @@ def engine_for(
         DeviceError: Graphs are asked for, and the device has none.
     """
     device = pipeline.device
-    is_compiled = compile or (hot_swap and swap_at != "never")
     wanted = pipeline.diffusion_model.transformer.config.use_cuda_graph
     return Engine(
         lanes_on(device),
         graphs_on(device, wanted),
-        _compiled(pipeline, hot_swap, swap_at) if is_compiled else None,
+        _compiled(pipeline, hot_swap, swap_at) if (compile or hot_swap) and swap_at != "never" else None,
         StraightLines() if device.type == "cpu" and wanted == "auto" else None,
         HookWatch(pipeline),
         starts_at_once=hot_swap,
     )
 
 
-def _compiled(pipeline: StreamInferencePipeline, hot_swap: bool, swap_at: SwapAt) -> CompiledExecution:
+def _compiled(pipeline: StreamInferencePipeline, hot_swap: bool, swap_at: int | None) -> CompiledExecution:
     transformer = pipeline.diffusion_model.transformer
     compiler = Compiler(transformer, waits=not hot_swap, name=pipeline.config.name)
     compiler.attach()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Literal
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from flashdreams.engine.compile.compiler import Compiler
 from flashdreams.infra.pipeline.rollout import Rollout
@@ -17,7 +16,6 @@ from flashdreams.infra.pipeline.slots import Size
 
 LOG = logging.getLogger(__name__)
 
-SwapAt = int | Literal["never"] | None
 OnSwap = Callable[[Rollout, int], None]
 """Told of a rollout and the first of its chunks that is compiled."""
 
@@ -30,20 +28,22 @@ class HotSwap:
 
     Args:
         compiler: Has the code, or is making it.
-        swap_at: The chunk at which every rollout goes over, or "never"; None for the first that can.
+        swap_at: The chunk at which every rollout goes over; None for the first that can.
         on_swap: Called when a rollout goes over.
     """
 
-    def __init__(self, compiler: Compiler, *, swap_at: SwapAt = None, on_swap: OnSwap | None = None) -> None:
+    def __init__(
+        self, compiler: Compiler, *, swap_at: int | None = None, on_swap: OnSwap | None = None
+    ) -> None:
         self._compiler, self._swap_at, self._on_swap = compiler, swap_at, on_swap
-        compiler.waits_while_active = isinstance(swap_at, int)
-        self._first: WeakKeyDictionary[Rollout, int] = WeakKeyDictionary()
+        compiler.waits_while_active = swap_at is not None
+        self._swapped: WeakSet[Rollout] = WeakSet()
         self._eager_at: WeakKeyDictionary[Rollout, int] = WeakKeyDictionary()
         self._shown: set[Size] = set()
 
     def begin_chunk(self, rollout: Rollout, index: int) -> bool:
         """Whether chunk ``index`` is compiled; the same again where it is generated again."""
-        if rollout in self._first:
+        if rollout in self._swapped:
             return True
         if self._eager_at.get(rollout) == index:
             return False
@@ -53,15 +53,11 @@ class HotSwap:
         self._eager_at[rollout] = index
         return False
 
-    def first_compiled(self, rollout: Rollout) -> int | None:
-        """The chunk at which a rollout went over; None while it has not."""
-        return self._first.get(rollout)
-
     def _is_due(self, rollout: Rollout, index: int) -> bool:
         shown = self._has_been_shown(rollout.slot.size)
         if self._swap_at is None:
             return shown and self._compiler.is_ready
-        if self._swap_at == "never" or index < self._swap_at:
+        if index < self._swap_at:
             return False
         self._compiler.wait()
         return self._compiler.is_ready or not self._compiler.seen
@@ -73,7 +69,7 @@ class HotSwap:
         return shown
 
     def _swap(self, rollout: Rollout, index: int) -> None:
-        self._first[rollout] = index
+        self._swapped.add(rollout)
         LOG.info("Compiled code takes over at chunk %d.", index)
         if self._on_swap is not None:
             self._on_swap(rollout, index)

@@ -17,9 +17,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from flashdreams.engine.graphs.operators import WAITS
 from flashdreams.infra.pipeline.base import StreamInferencePipeline
-
-_SYNC_TAGS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 
 GraphKey = tuple[Any, ...]
 """The operators of a step, with the addresses, shapes and arguments they were called with."""
@@ -48,7 +47,7 @@ class GraphRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Record one operator and run it."""
         kwargs = kwargs or {}
         described = tuple(self._describe(value) for value in (*args, *kwargs.values()))
-        if any(tag in func.tags for tag in _SYNC_TAGS) or _leaves_device(func, args, kwargs):
+        if any(tag in func.tags for tag in WAITS) or _leaves_device(func, args, kwargs):
             self.host_syncs.append(str(func))
         self.operators.append((str(func), described))
         result = func(*args, **kwargs)

@@ -20,10 +20,19 @@ def graphs_on(device: torch.device, mode: Mode = "auto") -> GraphExecution | Non
         from flashdreams.engine.graphs.cuda import CudaBackend
 
         return GraphExecution(CudaBackend(device), mode)
-    if mode is True:
+    check_mode(device, mode)
+    return None
+
+
+def check_mode(device: torch.device, mode: Mode) -> None:
+    """Refuse graphs on a device that has none.
+
+    Raises:
+        DeviceError: ``mode`` is True, and the device has no graphs.
+    """
+    if mode is True and device.type != "cuda":
         raise DeviceError(
             f"use_cuda_graph is True, and the device is {device}.",
             "CUDA graphs need an NVIDIA GPU.",
-            "Leave use_cuda_graph at auto, or move the pipeline to cuda.",
+            "Leave --pipeline.diffusion-model.transformer.use-cuda-graph at auto, or set --device cuda.",
         )
-    return None

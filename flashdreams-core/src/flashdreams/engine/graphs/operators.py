@@ -9,7 +9,8 @@ from typing import Any
 import einops
 import torch
 
-_WAITS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+WAITS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+"""Tags of operators whose result, or its shape, depends on values of the device."""
 _MASKS = (torch.bool, torch.uint8)
 _LIBRARIES = tuple(os.path.join(package.__path__[0], "") for package in (torch, einops))
 """Folders of code that is passed over in search of the line that called an operator."""
@@ -34,7 +35,7 @@ def is_constant(func: Any, args: tuple[Any, ...]) -> bool:
 
 def makes_host_wait(func: Any, args: tuple[Any, ...]) -> bool:
     """Whether the host must know values of the device before it can go on."""
-    return any(tag in func.tags for tag in _WAITS) and not _takes_numbers(func, args)
+    return any(tag in func.tags for tag in WAITS) and not _takes_numbers(func, args)
 
 
 def _takes_numbers(func: Any, args: tuple[Any, ...]) -> bool:

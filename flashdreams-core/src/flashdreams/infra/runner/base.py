@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.engine.cpu_layout import lay_out_for_cpu
-from flashdreams.errors import DeviceError, OutputError
+from flashdreams.errors import OutputError
 from flashdreams.infra.device import check_device, cpu_threads, resolve_device
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.infra.runner.interrupts import Interrupts
@@ -163,6 +163,11 @@ class Runner:
         controls = [example.control(0, None)]
         return self.pipeline.warmup(conditions=example.conditions(), controls=controls, slots=slots)
 
+    def make_ready(self) -> None:
+        """Warm up where the first chunks would be slow without it, unless the run is to start at once."""
+        if self.pipeline.execution.needs_warm_up and not self.config.hot_swap:
+            self.warm_up()
+
     def begin_rollout(self) -> Rollout:
         """Begin the rollout that the config describes."""
         return self.pipeline.initialize_cache(**{"seed": self.config.seed, **self.conditions()})
@@ -205,9 +210,7 @@ class Runner:
         return output
 
     def _begun(self) -> Rollout:
-        """The rollout, begun when graphs are ready unless the run is to start at once."""
-        if self.pipeline.execution.needs_warm_up and not self.config.hot_swap:
-            self.warm_up()
+        self.make_ready()
         return self.begin_rollout()
 
     @cached_property
@@ -232,12 +235,8 @@ class Runner:
 
 
 def _check_graphs(config: RunnerConfig) -> None:
-    if config.effective_pipeline.diffusion_model.transformer.use_cuda_graph is not True:
-        return
-    device = resolve_device(config.device)
-    if device.type != "cuda":
-        raise DeviceError(
-            f"use_cuda_graph is True, and the device is {device}.",
-            "CUDA graphs need an NVIDIA GPU.",
-            "Leave --pipeline.diffusion-model.transformer.use-cuda-graph at auto, or set --device cuda.",
-        )
+    wanted = config.effective_pipeline.diffusion_model.transformer.use_cuda_graph
+    if wanted is True:
+        from flashdreams.engine.graphs.choice import check_mode
+
+        check_mode(resolve_device(config.device), wanted)
