@@ -72,7 +72,7 @@ class Driver:
 
     @property
     def engine(self) -> Engine | None:
-        """What runs the chunks, also where it is profiled; None for a runner that runs them in its own way."""
+        """What runs the chunks, also where it is profiled; None where a runner has a way of its own."""
         execution = self.pipeline.execution
         inner = execution.inner if isinstance(execution, ProfiledExecution) else execution
         return inner if isinstance(inner, Engine) else None
