@@ -90,8 +90,26 @@ class BrokenPluginError(PluginError):
     """The plugin that was asked for fails to load."""
 
 
+class PluginVersionError(PluginError):
+    """A plugin that was written for another plugin API than this core offers."""
+
+
+class PluginNameError(PluginError):
+    """A name that no plugin can have."""
+
+
+class PluginInstallError(PluginError):
+    """A plugin that cannot be installed or uninstalled as asked, without harm to others."""
+
+
 class ComponentError(FlashDreamsError):
     """A component that does not keep the contract of its base class; its author's mistake."""
+
+
+class BrokenPromiseError(ComponentError, AssertionError):
+    """A check of the conformance kit that a component, pipeline or plugin does not pass."""
+
+    exit_code = 1
 
 
 class GraphFaultError(ComponentError):

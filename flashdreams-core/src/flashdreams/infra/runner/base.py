@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from flashdreams.engine.cpu_layout import lay_out_for_cpu
 from flashdreams.errors import OutputError
 from flashdreams.infra.device import check_device, cpu_threads, resolve_device
+from flashdreams.infra.runner.capabilities import Capabilities
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.infra.runner.interrupts import Interrupts
 from flashdreams.infra.runner.profiling import Profiling
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from flashdreams.infra.pipeline.rollout import Rollout
     from flashdreams.io.writer import Frames
 
-__all__ = ["RunSummary", "Runner", "RunnerConfig"]
+__all__ = ["Capabilities", "RunSummary", "Runner", "RunnerConfig"]
 
 
 class Runner:
@@ -51,6 +52,8 @@ class Runner:
     config: RunnerConfig
     checks_memory: bool = True
     """Whether :meth:`check` refuses what the memory of the device cannot hold."""
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    """What the videos depend on, and how exactly; tests hold the slug to it."""
 
     def __init__(self, config: RunnerConfig) -> None:
         self.config = config
@@ -67,6 +70,13 @@ class Runner:
             last_chunk: Pixels of the chunk before it, ``[B, 3, T, H, W]`` in [-1, 1]; None at first.
         """
         return None
+
+    def control_examples(self) -> Sequence[Any]:
+        """Controls that steer apart, as :meth:`control` would give them; none where nothing can be steered.
+
+        For whoever tries a model out without knowing it: tests, warm-up, a page that steers.
+        """
+        return ()
 
     def record(self) -> dict[str, Any]:
         """What else the video is made from, as plain values: asked for before the pipeline is built."""
