@@ -1,7 +1,7 @@
 """The conformance kit: what authors of plugins test with.
 
-Subclass a contract, set its attribute, and pytest runs its checks; ``flashdreams plugins check`` runs those of
-an installed plugin from outside. A toy model and finer tools lie in the modules beside this one.
+Subclass a contract, set its attribute, and pytest runs its checks; ``flashdreams plugins check`` runs those
+of an installed plugin from outside. A toy model and finer tools lie in the modules beside this one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a contract only when it is asked for: that of a plugin is told apart from torch by what it imports."""
+    """Import a contract only when it is asked for: checking how a plugin is installed needs no torch."""
     if name in _MODULES:
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,6 @@ class Capabilities:
     """Largest difference, in pixels within [-1, 1], of a video made in a batch from the same one made alone:
     products of other sizes are added up in another order."""
     decode_tolerance: float = 1e-4
-    """Largest difference, in pixels within [-1, 1], of a video decoded chunk by chunk from one decoded whole."""
+    """Largest difference, in pixels within [-1, 1], of decoding chunk by chunk from decoding as a whole."""
     graphs: bool = True
     """CUDA graphs can hold its stages: nothing moves in memory, and the host waits for nothing."""
