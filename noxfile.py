@@ -13,9 +13,11 @@ FOLDERS = ("flashdreams-core", *(f"flashdreams-plugins/flashdreams-{name}" for n
 PACKAGES = tuple(word for folder in FOLDERS for word in ("-e", folder))
 TRAINING = ("-e", "flashdreams-plugins/flashdreams-pocket[train]")
 TRITON = "triton; sys_platform == 'linux'"
+SITE = ("sphinx", "myst-parser", "furo")
 TEST_TOOLS = (
     *("pytest", "pytest-xdist", "hypothesis", "mypy", "types-PyYAML"),
     *("diffusers", "peft"),
+    *SITE,
     TRITON,
 )
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
@@ -43,8 +45,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Run the tests that take minutes: long rollouts and whole installations."""
-    install(session, *PACKAGES, *TRAINING, *TEST_TOOLS)
+    """Run the tests that take minutes: long rollouts, whole installations, and pages in a browser."""
+    install(session, *PACKAGES, *TRAINING, *TEST_TOOLS, "playwright")
     session.run("pytest", "-m", "slow", *session.posargs, env=ONE_THREAD)
 
 
@@ -65,10 +67,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the pages that are generated from the code."""
-    install(session, *PACKAGES, TRITON)
+    """Write the pages that are generated from the code, and build the site in docs/_build/html."""
+    install(session, *PACKAGES, *SITE, TRITON)
     session.run("python", "docs/generate.py", *session.posargs)
     session.run("python", "docs/kernel_table.py")
+    strict = ("-q", "-W", "--keep-going", "-d", "docs/_build/read")
+    session.run("sphinx-build", *strict, "docs", "docs/_build/html")
 
 
 @nox.session

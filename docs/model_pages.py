@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.io.lock import LockEntry, find_entry, references_of
 from flashdreams.plan import CARDS, Plan, plan_of
 from flashdreams.plugins.registry import installed_registry
 
+HERE = Path(__file__).parent
 PLUGINS = ("flashdreams-wan", "flashdreams-self-forcing", "flashdreams-causal-forcing")
+POCKET = "flashdreams-pocket"
+BESIDE = ("pocket-racer-training", "wan", "parity")
+"""Pages of docs/models that are no slug's."""
 GIB = 2**30
 
 PARITY = {
@@ -22,9 +27,40 @@ PARITY = {
 
 def slugs() -> dict[str, str]:
     """Every slug of :data:`PLUGINS`, and its distribution."""
+    return {slug: distribution for slug, distribution, _ in _entries() if distribution in PLUGINS}
+
+
+def _entries() -> list[tuple[str, str, str]]:
+    """Slug, distribution and summary of each slug in this repository."""
     entries = installed_registry().runners()
-    found = {e.spec.slug: e.origin.distribution for e in entries if e.origin.distribution in PLUGINS}
-    return dict(sorted(found.items()))
+    found = [(entry.spec.slug, entry.origin.distribution, entry.spec.summary) for entry in entries]
+    return sorted(entry for entry in found if entry[1] in (*PLUGINS, POCKET))
+
+
+def index_page() -> str:
+    """``models/index.md``: every slug, with its page."""
+    rows = [f"| [{slug}]({_page_of(slug)}.md) | {what} | {by} |" for slug, by, what in _entries()]
+    table = "\n".join(["| slug | makes | from |", "|---|---|---|", *rows])
+    pages = dict.fromkeys([_page_of(slug) for slug, _, _ in _entries()] + list(BESIDE))
+    tree = "\n".join(["```{toctree}", ":hidden:", "", *pages, "```"])
+    return f"{INDEX}\n{table}\n\n{tree}\n"
+
+
+INDEX = """\
+# Models
+
+<!-- Written by docs/generate.py: nox -s docs -->
+
+What the plugins in this repository add; `flashdreams list` shows what is installed. The slugs of Wan's size
+want a GPU and a download, which [plan](../plan.md) and [download](../weights.md) tell beforehand; the others
+run on any CPU, at once.
+"""
+
+
+def _page_of(slug: str) -> str:
+    """The page of a slug: its own, or that of the slug which it is a variant of."""
+    pages = {path.stem for path in (HERE / "models").glob("*.md")} | slugs().keys()
+    return max((page for page in pages if slug.startswith(page)), key=len)
 
 
 @cache
@@ -47,9 +83,11 @@ def page(slug: str, distribution: str) -> str:
 def _command(config: RunnerConfig, distribution: str) -> Iterator[str]:
     image = " --image start.png" if "i2v" in config.runner_name else ""
     yield f"From `{distribution}`. What it would fetch, what it would need, and the video:\n"
-    yield f"    flashdreams download {config.runner_name} --dry-run"
-    yield f"    flashdreams plan {config.runner_name}"
-    yield f'    flashdreams run {config.runner_name}{image} --prompt "A red fox trots through snow"'
+    yield f"```sh\nflashdreams download {config.runner_name} --dry-run"
+    yield f"flashdreams plan {config.runner_name}"
+    if references_of(config):
+        yield "```\n\n```sh needs: gpu"
+    yield f'flashdreams run {config.runner_name}{image} --prompt "A red fox trots through snow"\n```'
 
 
 def _checkpoints(config: RunnerConfig) -> Iterator[str]:

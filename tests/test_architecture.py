@@ -17,7 +17,7 @@ SOURCES = [CORE, *(folder / "src" for folder in PLUGINS)]
 HEAVY = {"torch", "numpy"}
 
 LAYERS = (
-    ("errors", "environment"),
+    ("errors", "environment", "deprecation"),
     ("core",),
     ("infra.config",),
     ("infra", "infra.conditions", "infra.state_tree", "infra.encoder", "infra.decoder", "infra.diffusion"),
@@ -26,7 +26,7 @@ LAYERS = (
     ("infra.runner",),
     ("plan",),
     ("plugins",),
-    ("testing", "cli", "bench", "__main__"),
+    ("testing", "scaffold", "cli", "bench", "__main__"),
 )
 """Of core, lowest first: on import a module imports only what is in its own layer or below it."""
 
@@ -37,9 +37,11 @@ DISK_AND_NETWORK = {
     "flashdreams": "reads its own version from metadata",
     "flashdreams.plugins.catalogue": "reads the catalogue beside it",
     "flashdreams.plugins.installed": "reads the metadata of distributions",
+    "flashdreams.plugins.resolution": "reads the requirements of distributions",
     "flashdreams.plugins.refusals": "reads whether a distribution is installed",
     "flashdreams.cli.console": "asks how wide the terminal is",
     "flashdreams.cli.main": "turns stdout to the null device when nobody reads it",
+    "flashdreams.cli.pip": "hands pip the versions that were agreed, and reads its report",
     "flashdreams.cli.probes": "asks how much room is left",
 }
 """Modules of core outside io/ that may touch disk or network, and what for."""

@@ -99,10 +99,11 @@ def test_a_table_is_folded_at_the_width_of_a_terminal(site):
 def test_an_empty_list_says_what_to_do(here, capsys, monkeypatch):
     monkeypatch.setattr(flashdreams.cli.list_, "installed_registry", here.registry)
     assert flashdreams.cli.list_.main([]) == 0
-    assert capsys.readouterr().out == (
-        "No slug is installed. "
-        "Install a plugin, in a clone of FlashDreams with: pip install -e flashdreams-plugins/NAME\n"
-    )
+    told = capsys.readouterr().out
+    assert told.startswith("No slug is installed: core brings none.")
+    assert "  flashdreams-pocket: pocket-racer, pocket-racer-fine\n" in told
+    assert "    pip install -e flashdreams-plugins/flashdreams-pocket\n" in told
+    assert told.endswith("flashdreams new-plugin my-model\n")
 
 
 def test_a_plugin_adds_a_command(site):
@@ -173,3 +174,22 @@ def test_doctor_shows_devices_dtypes_and_backends(capsys):
     assert "unknown" not in shown
     assert "(auto)" in shown
     assert "float32" in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (["install"], "`flashdreams plugins install` was given nothing to install."),
+        (["install", "x", "--target=y"], "`flashdreams plugins install` does not take '--target=y'."),
+        (["uninstall"], "`flashdreams plugins uninstall` was given no name."),
+        (["uninstall", "--all"], "`flashdreams plugins uninstall` was given --all."),
+        (["uninstall", "flashdreams_core"], "flashdreams-core is what runs this command."),
+        (["uninstall", "flashdreams-poket"], "flashdreams-poket is not installed."),
+        (["instal", "x"], "`flashdreams plugins` does not take 'instal'."),
+    ],
+)
+def test_a_line_that_cannot_be_done_is_refused_before_pip_is_asked(capsys, line, error):
+    from flashdreams.cli.main import main
+
+    assert main(["plugins", *line]) == 2
+    assert capsys.readouterr().err.splitlines()[0] == f"error: {error}"

@@ -60,31 +60,6 @@ def test_left_and_right_part_and_seeds_differ(racer):
     assert not torch.equal(dream(racer, [GAS], seed=1), dream(racer, [GAS], seed=2))
 
 
-def test_interleaved_dreams_equal_dreams_alone(racer):
-    alone = [dream(racer, [GAS] * 14, seed=s, first_frame="left-bend") for s in (1, 2)]
-    rollouts = [racer.initialize_cache(seed=s, first_frame="left-bend") for s in (1, 2)]
-    mixed = [[], []]
-    for index in range(14):
-        for rollout, chunks in zip(rollouts, mixed, strict=True):
-            chunks.append(racer.generate(index, rollout, input=GAS))
-            racer.finalize(index, rollout)
-    for rollout in rollouts:
-        rollout.close()
-    for expected, chunks in zip(alone, mixed, strict=True):
-        assert torch.equal(expected, torch.cat(chunks, dim=2))
-
-
-def test_restore_and_fork_are_bit_exact(racer):
-    expected = dream(racer, [GAS] * 16)
-    with racer.initialize_cache() as rollout:
-        begun = list(racer.stream(rollout, [GAS] * 7))
-        snapshot, fork = rollout.snapshot(), rollout.fork()
-    for again in (fork, racer.restore(snapshot)):
-        rest = list(racer.stream(again, [GAS] * 9))
-        again.close()
-        assert torch.equal(expected, torch.cat([*begun, *rest], dim=2))
-
-
 def test_a_captured_graph_could_replay_it(racer):
     report = record_rollouts(racer, chunks=8, controls=lambda index: (0.1 * index - 0.4, 0.3, 0.0))
     # The start clip fills the window before the first generated frame: one graph serves every frame.

@@ -142,7 +142,7 @@ def document(figures: Figures, compared: str = "") -> str:
     blocks = [
         f"# {figures.slug}, {figures.date}",
         f"{_sentence(figures)} Seconds are of the clock on the wall.",
-        f"    {figures.command}",
+        f"```sh needs: hours\n{figures.command}\n```",
         _markdown(("figure", "value", "what it is"), list(rows_of(figures))),
     ]
     if compared:

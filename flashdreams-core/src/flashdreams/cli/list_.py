@@ -10,7 +10,7 @@ from typing import Any
 from flashdreams.cli.console import table
 from flashdreams.cli.options import JSON, Option, read_arguments, stdout_kept
 from flashdreams.plugins.blame import BrokenPlugin
-from flashdreams.plugins.catalogue import HOW_TO_INSTALL
+from flashdreams.plugins.catalogue import offers
 from flashdreams.plugins.entries import Clash, Entry
 from flashdreams.plugins.registry import Registry, installed_registry
 from flashdreams.plugins.specs import RunnerSpec
@@ -40,8 +40,23 @@ def main(argv: list[str]) -> int:
 def _text(runners: Iterable[Entry[RunnerSpec]]) -> str:
     rows = [(runner.spec.slug, str(runner.origin), runner.spec.summary) for runner in runners]
     if not rows:
-        return f"No slug is installed. {HOW_TO_INSTALL}"
+        return _offers()
     return table(("SLUG", "DISTRIBUTION", "SUMMARY"), rows)
+
+
+def _offers() -> str:
+    """What to do where nothing is installed."""
+    known = [
+        f"  {each.distribution}: {', '.join(slugs)}\n    {each.install}" for each, slugs in offers().items()
+    ]
+    return "\n".join(
+        [
+            "No slug is installed: core brings none. In a clone of FlashDreams, install a plugin that does:",
+            *("", *known, ""),
+            "Where they are published, by name: flashdreams plugins install NAME",
+            "Or write one of your own: flashdreams new-plugin my-model",
+        ]
+    )
 
 
 def _json(runners: Iterable[Entry[RunnerSpec]], faults: Iterable[BrokenPlugin], registry: Registry) -> str:

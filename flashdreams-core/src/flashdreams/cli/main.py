@@ -22,6 +22,7 @@ COMMANDS = {
     "download": "flashdreams.cli.download",
     "components": "flashdreams.cli.components",
     "plugins": "flashdreams.cli.plugins",
+    "new-plugin": "flashdreams.cli.new_plugin",
     "cache": "flashdreams.cli.cache",
     "doctor": "flashdreams.cli.doctor",
 }

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-HOW_TO_INSTALL = "Install a plugin, in a clone of FlashDreams with: pip install -e flashdreams-plugins/NAME"
-"""What to do where nothing is installed."""
+HOW_TO_INSTALL = "See which plugins bring some, and how to install those, with: flashdreams list"
+"""What to do where no slug is installed."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +29,11 @@ def catalogue() -> dict[str, Known]:
     """Every known slug."""
     text = resources.files(__package__).joinpath("catalogue.json").read_text(encoding="utf-8")
     return {slug: Known(**known) for slug, known in json.loads(text).items()}
+
+
+def offers() -> dict[Known, list[str]]:
+    """What could be installed, by distribution, and the slugs that each brings."""
+    slugs: dict[Known, list[str]] = {}
+    for slug, known in catalogue().items():
+        slugs.setdefault(known, []).append(slug)
+    return slugs

@@ -5,10 +5,11 @@ Nothing is imported here. A distribution with damaged metadata is blamed and the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 
 from flashdreams.errors import FieldValueError
+from flashdreams.plugins.api import API_GROUP, misfit
 from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, Origin, broken
 from flashdreams.plugins.entries import Entry
 from flashdreams.plugins.specs import RunnerSpec
@@ -30,6 +31,9 @@ class Installed:
     runners: list[Entry[RunnerSpec]] = field(default_factory=list)
     """The slugs of the simple way."""
     broken: list[BrokenPlugin] = field(default_factory=list)
+    """What cannot be read, and what was written for another plugin API."""
+    apis: dict[str, str] = field(default_factory=dict)
+    """The plugin API that each distribution declares, where it declares one."""
 
 
 def read_installed(runner_configs: str = "") -> Installed:
@@ -65,17 +69,31 @@ def _name(distribution: metadata.Distribution) -> str:
 
 
 def _read_entry_points(distribution: metadata.Distribution, name: str, installed: Installed) -> None:
-    points, version = distribution.entry_points, distribution.version
-    for point in points.select(group=PLUGIN_GROUP):
-        installed.plugins[Origin(name, version, point.name)] = _without_extras(point.value)
+    points, origin = distribution.entry_points, Origin(name, distribution.version)
+    declared = points.select(group=API_GROUP).names
+    plugins, runners = points.select(group=PLUGIN_GROUP), points.select(group=RUNNER_GROUP)
+    if len(declared) == 1:
+        (installed.apis[name],) = declared
+    fault = misfit(origin, declared)
+    if fault is not None:
+        names = sorted(plugins.names)
+        origin = replace(origin, plugin=names[0] if names else "")
+        fault = replace(fault, origin=origin, plugins=tuple(names), slugs=tuple(sorted(runners.names)))
+        installed.broken.append(fault)
+        return
+    for point in plugins:
+        installed.plugins[replace(origin, plugin=point.name)] = _without_extras(point.value)
     summary = " ".join((distribution.metadata["Summary"] or "").split())
-    for point in points.select(group=RUNNER_GROUP):
-        origin = Origin(name, version)
-        try:
-            spec = RunnerSpec(point.name, summary, _without_extras(point.value))
-            installed.runners.append(Entry(spec, origin))
-        except FieldValueError as error:
-            installed.broken.append(broken(f"slug {point.name}", origin, error))
+    for point in runners:
+        _read_runner(point, summary, origin, installed)
+
+
+def _read_runner(point: metadata.EntryPoint, summary: str, origin: Origin, installed: Installed) -> None:
+    try:
+        spec = RunnerSpec(point.name, summary, _without_extras(point.value))
+        installed.runners.append(Entry(spec, origin))
+    except FieldValueError as error:
+        installed.broken.append(broken(f"slug {point.name}", origin, error))
 
 
 def _without_extras(value: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pluggy
 
+from flashdreams.deprecation import Deprecation, FlashDreamsDeprecationWarning, noticing
 from flashdreams.plugins import hookspecs
 from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, Origin, broken
 from flashdreams.plugins.entries import Entry
@@ -33,6 +35,12 @@ class LoadedPlugin:
     broken: list[BrokenPlugin] = field(default_factory=list)
     heavy: tuple[str, ...] = ()
     """Heavy modules that it imports before it is asked for anything: each command waits for them."""
+    hooks: tuple[str, ...] = ()
+    """The hooks that it implements."""
+    deprecations: tuple[Deprecation, ...] = ()
+    """The deprecated things that it has used so far."""
+    startup_ms: float = 0.0
+    """Milliseconds that every command waits for it: its module, and what it registers."""
 
 
 def load_plugins(modules: Mapping[Origin, str]) -> list[LoadedPlugin]:
@@ -45,7 +53,16 @@ def load_plugin(origin: Origin, module: str) -> LoadedPlugin:
     manager = pluggy.PluginManager("flashdreams")
     manager.add_hookspecs(hookspecs)
     plugin = LoadedPlugin(origin, manager)
-    light = set(sys.modules)
+    light, began = set(sys.modules), time.perf_counter()
+    with noticing() as noticed:
+        _load(plugin, module)
+    plugin.startup_ms = 1000 * (time.perf_counter() - began)
+    plugin.deprecations = (*plugin.deprecations, *noticed)
+    plugin.heavy = tuple(name for name in _HEAVY if name in sys.modules and name not in light)
+    return plugin
+
+
+def _load(plugin: LoadedPlugin, module: str) -> None:
     try:
         _register(plugin, module)
         plugin.runners = _entries(plugin, "flashdreams_runners", RunnerSpec)
@@ -53,16 +70,28 @@ def load_plugin(origin: Origin, module: str) -> LoadedPlugin:
         plugin.commands = _entries(plugin, "flashdreams_commands", CommandSpec)
     except FAILURES as error:
         plugin.broken.append(_blame(plugin, error))
-    plugin.heavy = tuple(name for name in _HEAVY if name in sys.modules and name not in light)
-    return plugin
 
 
 def _register(plugin: LoadedPlugin, module: str) -> None:
     hooks = load_target(module)
     plugin.manager.register(hooks, plugin.origin.plugin)
     plugin.manager.check_pending()
-    if not plugin.manager.get_hookcallers(hooks):
+    callers = plugin.manager.get_hookcallers(hooks)
+    if not callers:
         raise BadPluginError(f"{module} implements no hook: mark its functions with @hookimpl")
+    plugin.hooks = tuple(sorted(caller.name for caller in callers))
+    plugin.deprecations = tuple(dict.fromkeys(each for caller in callers for each in _deprecated(caller)))
+
+
+def _deprecated(caller: pluggy.HookCaller) -> Iterator[Deprecation]:
+    """What of a hook is deprecated that an implementation uses: the hook, or arguments of it."""
+    if caller.spec is None:
+        return
+    of_arguments = caller.spec.warn_on_impl_args or {}
+    taken = [of_arguments.get(name) for impl in caller.get_hookimpls() for name in impl.argnames]
+    for warning in (caller.spec.warn_on_impl, *taken):
+        if isinstance(warning, FlashDreamsDeprecationWarning):
+            yield warning.deprecation
 
 
 def _entries(plugin: LoadedPlugin, hook: str, kind: type[S]) -> list[Entry[S]]:

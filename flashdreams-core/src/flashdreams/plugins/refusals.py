@@ -8,12 +8,14 @@ from importlib import metadata
 from flashdreams.errors import (
     BrokenPluginError,
     PluginError,
+    PluginVersionError,
     UnknownCommandError,
     UnknownComponentError,
     UnknownSlugError,
     did_you_mean,
     nearest,
 )
+from flashdreams.plugins.api import ApiMisfit
 from flashdreams.plugins.blame import BrokenPlugin
 from flashdreams.plugins.catalogue import Known, catalogue
 from flashdreams.plugins.entries import Clash
@@ -24,6 +26,9 @@ _TRACEBACK = "See the traceback with: flashdreams plugins -v"
 
 def unknown_slug(slug: str, installed: Collection[str], broken: Sequence[BrokenPlugin]) -> PluginError:
     """The error that helps most: the plugin that failed, the nearest slug, or what to install."""
+    misfits = (fault for fault in broken if isinstance(fault, ApiMisfit) and fault.may_have(slug))
+    if (misfit := next(misfits, None)) is not None:
+        return _misfit(slug, misfit, "comes" if slug in misfit.slugs else "seems to come")
     known = catalogue()
     meant = slug if slug in known else nearest(slug, {*installed, *known})
     if meant is not None and meant not in installed:
@@ -36,6 +41,8 @@ def unknown_slug(slug: str, installed: Collection[str], broken: Sequence[BrokenP
 
 def _elsewhere(slug: str, meant: str, known: Known, broken: Iterable[BrokenPlugin]) -> PluginError:
     fault = next((fault for fault in broken if fault.distribution == known.distribution), None)
+    if isinstance(fault, ApiMisfit):
+        return _misfit(meant, fault, "comes")
     if fault is not None:
         right = f"The slug {meant!r} comes with {fault.distribution}, which is installed and broken."
         return BrokenPluginError(fault.blame, right, _TRACEBACK)
@@ -48,6 +55,11 @@ def _elsewhere(slug: str, meant: str, known: Known, broken: Iterable[BrokenPlugi
         clone, published = "a clone", f"pip install {known.distribution}"
     next_step = f"In {clone} of FlashDreams: {known.install}; where it is published: {published}"
     return UnknownSlugError(f"There is no slug {slug!r}.", right, next_step)
+
+
+def _misfit(slug: str, misfit: ApiMisfit, comes: str) -> PluginVersionError:
+    right = f"The slug {slug!r} {comes} with it; a plugin fits the plugin API that core offers."
+    return PluginVersionError(f"{misfit.origin} is not used: {misfit.reason}.", right, f"{misfit.next}.")
 
 
 def unknown_kind(kind: str, kinds: Collection[str]) -> UnknownComponentError:

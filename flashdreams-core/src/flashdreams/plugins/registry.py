@@ -12,7 +12,8 @@ from flashdreams.errors import ClashError, PluginError, SlugClashError
 from flashdreams.infra.config import InstantiateConfig
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.plugins import refusals
-from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, broken
+from flashdreams.plugins.api import CORE
+from flashdreams.plugins.blame import FAILURES, BadPluginError, BrokenPlugin, Origin, broken
 from flashdreams.plugins.entries import Clash, Entry, Names, S
 from flashdreams.plugins.installed import RUNNER_VARIABLE, Installed, read_installed
 from flashdreams.plugins.loading import LoadedPlugin, load_plugins
@@ -26,12 +27,9 @@ T = TypeVar("T")
 
 CORE_COMMANDS = (
     *("list", "run", "show", "plan", "download", "warm", "bench", "cache"),
-    *("components", "plugins", "doctor"),
+    *("components", "plugins", "new-plugin", "doctor"),
 )
 """Names that no plugin's command can take."""
-CORE = "flashdreams-core"
-"""The distribution whose components stay, whoever else claims their names."""
-
 _FUNCTION = "a function without arguments that returns one"
 
 
@@ -49,6 +47,10 @@ class Registry:
     def plugins(self) -> list[LoadedPlugin]:
         """The plugins of the full way, loaded one at a time."""
         return load_plugins(self._installed.plugins)
+
+    def api(self, origin: Origin) -> str | None:
+        """The plugin API that the distribution of ``origin`` declares; None where it declares none."""
+        return self._installed.apis.get(origin.distribution)
 
     def runners(self) -> list[Entry[RunnerSpec]]:
         """Every slug that exactly one plugin claims, in order. None is loaded."""
@@ -103,6 +105,7 @@ class Registry:
         Raises:
             UnknownSlugError: Nothing installed registers it.
             SlugClashError: Several plugins claim it.
+            PluginVersionError: Its distribution was written for another plugin API than core offers.
             BrokenPluginError: It cannot be loaded, or is no runner of that name.
         """
         _refuse_clash(self._runners.clash(slug), SlugClashError)

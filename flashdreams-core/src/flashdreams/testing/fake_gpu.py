@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensor, FakeTensorMode
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from flashdreams.engine.graphs.operators import calling_line
 from flashdreams.infra.decoder.base import StreamingDecoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.pipeline.base import StreamInferencePipeline
@@ -50,8 +52,54 @@ def host_syncs_on_fake_gpu(pipeline: StreamInferencePipeline, rollout: Rollout) 
             elif decoder is not None:
                 decoder(latents)
     except DataDependentOutputException as error:
-        return [*recorder.host_syncs, *methods.called, str(error.func)]
-    return [*recorder.host_syncs, *methods.called]
+        return [*methods.called, *recorder.host_syncs, str(error.func)]
+    return [*methods.called, *recorder.host_syncs]
+
+
+def host_syncs_of(module: nn.Module, use: Callable[[Any], object]) -> list[str]:
+    """What makes the host wait when one component runs on such a GPU; copies out of its memory among it.
+
+    Args:
+        module: The component, on the CPU; it is copied, not changed.
+        use: Calls the copy with tensors that it makes itself, with ``device="cuda"``.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=False)
+    with mode:
+        copied = _on_fake_gpu(module)
+    recorder, methods, uploads = GraphRecorder(), _HostMethods(), _Uploads()
+    try:
+        with torch.no_grad(), mode, recorder, uploads, methods:
+            use(copied)
+    except Exception as error:
+        waits = [*methods.called, *recorder.host_syncs, *uploads.called]
+        if isinstance(error, DataDependentOutputException):
+            waits.append(str(error.func))
+        if not waits:
+            raise
+        return waits
+    return [*methods.called, *recorder.host_syncs, *uploads.called]
+
+
+class _Uploads(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what is copied from the host's memory to the device while something runs there."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.called: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Run one operator, and look where it has read and where it has written."""
+        made = func(*args, **(kwargs or {}))
+        copies = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
+        if copies and made.is_cuda and any(isinstance(t, Tensor) and t.device.type == "cpu" for t in args):
+            self.called.append(f"{func}, of a tensor that was made in the host's memory")
+        return made
 
 
 class _HostMethods(TorchFunctionMode):
@@ -71,7 +119,7 @@ class _HostMethods(TorchFunctionMode):
         """Call ``func``, or what it comes to on a device of shapes."""
         name = getattr(func, "__name__", "")
         if name in _FETCHING:
-            self.called.append(f"Tensor.{name}")
+            self.called.append(f"Tensor.{name} at {calling_line()}")
         if args and isinstance(args[0], FakeTensor) and name in _WITHOUT_DRIVER:
             return _WITHOUT_DRIVER[name](*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))

@@ -93,7 +93,7 @@ def replay_rollouts(
         with _running(pipeline, graphs), pipeline.initialize_cache(seed=number, **conditions) as rollout:
             report.paths.append([])
             for index in range(count):
-                with _Watch() as watch:
+                with ChunkWatch() as watch:
                     chunk = pipeline.generate(index, rollout, input=controls(index))
                     pipeline.finalize(index, rollout)
                 if not torch.equal(chunk, expected[index]):
@@ -125,13 +125,14 @@ def _running(pipeline: StreamInferencePipeline, graphs: GraphExecution) -> Itera
         pipeline.execution = before
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class ChunkWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Watches the operators of one chunk, those inside of graphs left out."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._operators: list[str] = []
-        self._waits: list[str] = []
+        self.waits: list[str] = []
+        """Operators that make the host wait, each with the line that called it."""
         self._made: list[tuple[str, StorageWeakRef]] = []
 
     def __torch_dispatch__(
@@ -145,7 +146,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         name = f"{func} at {calling_line()}"
         self._operators.append(str(func))
         if makes_host_wait(func, args):
-            self._waits.append(name)
+            self.waits.append(name)
         result = func(*args, **(kwargs or {}))
         given = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         made = [t.untyped_storage() for t in tree_leaves(result) if isinstance(t, Tensor)]
@@ -155,8 +156,12 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def tell(self, report: ReplayReport) -> None:
         """Add what was seen, and what of the memory is still in use."""
         report.between.append(tuple(self._operators))
-        report.waits += self._waits
-        report.kept += [name for name, storage in self._made if not _is_free(storage)]
+        report.waits += self.waits
+        report.kept += self.kept()
+
+    def kept(self) -> list[str]:
+        """Operators, each with the line that called it, whose memory is still in use."""
+        return [name for name, storage in self._made if not _is_free(storage)]
 
 
 def _is_free(storage: StorageWeakRef) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from einops import rearrange
 from torch import Tensor
 
 from flashdreams.errors import ControlError
-from flashdreams.infra.runner.base import Runner
+from flashdreams.infra.runner.base import Capabilities, Runner
 from flashdreams.io.images import read_image
 from flashdreams.io.video import to_uint8
 from flashdreams_pocket.config import FRAME_SIZE, RacerRunnerConfig, StartClipEncoderConfig
@@ -28,6 +29,7 @@ class RacerRunner(Runner):
     """A drive by script, by file, or by a driver that watches the dreamt road."""
 
     config: RacerRunnerConfig
+    capabilities: ClassVar[Capabilities] = Capabilities(controls=True)
 
     def conditions(self) -> dict[str, Any]:
         """The pixel frames that the dream starts from: a shipped clip, or an image."""
@@ -40,6 +42,10 @@ class RacerRunner(Runner):
             return self._script[last : last + 1]
         frame = self._start_frame if last_chunk is None else to_uint8(last_chunk)[0, -1]
         return np.array([self._driver(frame)], dtype=np.float32)
+
+    def control_examples(self) -> Sequence[tuple[float, float, float]]:
+        """Straight ahead, and to either side."""
+        return [(0.0, 0.5, 0.0), (-0.8, 0.3, 0.0), (0.8, 0.3, 0.0)]
 
     def record(self) -> dict[str, Any]:
         """The controls as they were understood, so that a reader need not have their file."""

@@ -35,6 +35,11 @@ class TAEHVDecoderConfig(StreamingDecoderConfig):
     weights_seed: int = 0
     """Seed of random weights."""
 
+    @property
+    def first_frames(self) -> int:
+        """The first latent frame of a video is one pixel frame."""
+        return 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("latent_channels", "blocks", "widths"):

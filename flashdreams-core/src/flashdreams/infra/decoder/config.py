@@ -20,6 +20,12 @@ class DecoderConfig(InstantiateConfig):
     temporal_compression: int = 1
     """Pixel frames per latent frame (the first latent frame of a video may give fewer)."""
 
+    @property
+    def first_frames(self) -> int:
+        """Pixel frames that the first latent frame of a video gives; every other gives
+        ``temporal_compression``."""
+        return self.temporal_compression
+
     def __post_init__(self) -> None:
         for name in ("spatial_compression", "temporal_compression"):
             if getattr(self, name) < 1:

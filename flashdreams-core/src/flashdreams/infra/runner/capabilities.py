@@ -20,6 +20,8 @@ class Capabilities:
     """Another prompt makes another video."""
     controls: bool = False
     """Another control makes another chunk; the runner's ``control_examples`` gives some."""
+    chunks: int | None = None
+    """Chunks that a video may have; None for as many as anyone likes."""
     batch: bool = True
     """Several videos can be made side by side."""
     batch_tolerance: float = 1e-4

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.errors import InputError
-from flashdreams.infra.runner.base import Runner
+from flashdreams.infra.runner.base import Capabilities, Runner
 from flashdreams.io.images import read_image
 from flashdreams.io.lora_file import split_scale
 from flashdreams_wan.runner.checks import check_run
@@ -18,11 +19,25 @@ if TYPE_CHECKING:
 
     from flashdreams.infra.pipeline.rollout import Rollout
 
+_TAKES_OVER = "The fox leaps into deep water, and a school of silver fish scatters around it."
+
 
 class WanRunner(Runner):
     """A video from a prompt, an image where the model takes one, and prompts that take over."""
 
     config: WanRunnerConfig
+
+    @property
+    def capabilities(self) -> Capabilities:  # type: ignore[override]
+        """A causal model goes on as long as anyone likes and takes new prompts; a clip is one chunk."""
+        pipeline = self.config.effective_pipeline
+        is_causal = getattr(pipeline.diffusion_model.transformer, "is_causal", True)
+        return Capabilities(
+            prompts=True,
+            past=is_causal,
+            controls=is_causal and pipeline.encoder is not None,
+            chunks=None if is_causal else 1,
+        )
 
     def conditions(self) -> dict[str, Any]:
         """Prompt, negative prompt and first frame, and how long a clip it begins."""
@@ -40,6 +55,10 @@ class WanRunner(Runner):
     def control(self, index: int, last_chunk: Tensor | None) -> dict[str, str] | None:
         """The prompt that takes over at chunk ``index``, if one does."""
         return {"prompt": self._switches[index]} if index in self._switches else None
+
+    def control_examples(self) -> Sequence[dict[str, str] | None]:
+        """To go on as before, and a prompt that takes over; none for a clip."""
+        return [None, {"prompt": _TAKES_OVER}] if self.capabilities.controls else []
 
     def begin_rollout(self) -> Rollout:
         """Begin, with every prompt that will take over remembered on disk: encoders are loaded once."""

@@ -117,6 +117,11 @@ class WanVAEDecoderConfig(WanVAEConfig, StreamingDecoderConfig):
 
     _target: Any = "flashdreams_wan.vae.decoder:WanVAEDecoder"
 
+    @property
+    def first_frames(self) -> int:
+        """The first latent frame of a video is one pixel frame."""
+        return 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_architecture()

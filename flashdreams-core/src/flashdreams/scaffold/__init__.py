@@ -1,0 +1,1 @@
+"""A new plugin, written from templates: what ``flashdreams new-plugin`` makes."""

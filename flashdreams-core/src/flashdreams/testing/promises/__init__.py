@@ -1,0 +1,1 @@
+"""What :class:`flashdreams.testing.PipelineContract` holds a pipeline to, one theme a file."""
