@@ -9,6 +9,7 @@ copyright = "The FlashDreams authors, Apache-2.0"
 extensions = ["myst_parser"]
 exclude_patterns = ["_build", "examples/*/[!R]*"]
 myst_heading_anchors = 3
+smartquotes = False
 suppress_warnings = ["myst.header"]
 
 html_theme = "furo"

@@ -3,7 +3,8 @@
 After its language, the fence of a block may say more, which neither GitHub nor the site shows:
 
 - ``needs: gpu`` (``network``, ``hours``, ``environment``): it is not run here. All of these stand in NEEDS.
-- ``file: NAME.py``: the block is a piece of that file, which later blocks of the page find.
+- ``file: NAME.py``: the block is a piece of that file, which later blocks of the page find. A block whose
+  first line is ``# NAME.py`` is that file.
 - ``source: PATH``: the block is quoted from that file of the repository.
 
 A block of text directly below a block of code is what that prints, where ``...`` stands for anything.
@@ -41,7 +42,7 @@ PUBLISHED = (
     *("wan2.1-i2v-14b-480p", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"),
 )
 NEEDS = {
-    "README.md": "environment environment",
+    "README.md": "environment environment environment",
     "docs/benchmarks/cpu-2026-11-24.md": "hours hours",
     "docs/benchmarks/engine-cpu-2026-11-24.md": "hours hours",
     "docs/benchmarks/pocket-racer-cpu-2026-11-24.md": "hours",
@@ -63,9 +64,15 @@ NEEDS = {
 }
 """Everything that is not run, page by page in its order, and what it would need."""
 
+ELSEWHERE = {"docs/tutorial.md": "tests/test_tutorial.py"}
+"""Pages that another test runs from top to bottom, in an environment of its own, and which."""
+QUOTING = ["docs/concepts.md", "docs/reference/testing.md"]
+"""Pages that quote the code, and so hold Python that is compared and not run."""
+
 CODE, PRINTED = ("python", "sh"), ("text", "yaml", "json")
 LANGUAGES = {*CODE, *PRINTED, "toml", "{toctree}", "{include}"}
-MARK = re.compile(r"(needs|file|source): (\S+)")
+MARK = re.compile(r"(needs|file|append|source): (\S+)")
+CHANGES = re.compile(r"\b(pip|uv|plugins) (un)?install (?!.*--dry-run)|\buv (sync|run|add)|\bnox\b")
 PROGRAM = re.compile(r"(\w+=\S+ )*(\S*/)?(flashdreams\S*|python3?|pip|nox|uv|pytest|hf|git|export|cd) ")
 
 
@@ -82,13 +89,8 @@ class Block:
 
     @property
     def runs(self):
-        return self.language in CODE and not self.marks.keys() & {"needs", "source"}
-
-    @property
-    def file(self):
-        """The file that it is a piece of, by its mark or its first line."""
-        first = re.match(r"# ([\w/]+\.py)$", self.code.partition("\n")[0])
-        return self.marks.get("file") or (first and first[1])
+        is_ours = self.page not in ELSEWHERE and self.language in CODE
+        return is_ours and not self.marks.keys() & {"needs", "source"}
 
     def __str__(self):
         return f"{self.page}:{self.line}"
@@ -144,10 +146,11 @@ class Page:
             check(block, printed)
 
     def python(self, block):
-        if block.file:
-            path = Path(block.file)
+        whole = re.match(r"# ([\w./-]+\.py)\n", block.code)
+        if whole or "file" in block.marks:
+            path = Path(whole[1] if whole else block.marks["file"])
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a") as file:
+            with path.open("w" if whole else "a") as file:
                 file.write(block.code)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
             exec(compile(block.code, str(block), "exec"), vars(self.module))
@@ -196,10 +199,21 @@ def test_a_page_runs_from_top_to_bottom(page, reader):
 def test_what_is_not_run_is_in_the_table():
     found = {}
     for block in ALL:
-        if "needs" in block.marks:
+        if "needs" in block.marks and block.page not in ELSEWHERE:
             found.setdefault(block.page, []).append(block.marks["needs"])
     assert {page: " ".join(needs) for page, needs in found.items()} == NEEDS
     assert {need for needs in found.values() for need in needs} <= {"gpu", "network", "hours", "environment"}
+
+
+def test_a_page_that_is_run_elsewhere_is_named_there():
+    for page, test in ELSEWHERE.items():
+        assert page in PAGES
+        assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
+
+
+def test_no_block_that_is_run_changes_the_environment():
+    assert CHANGES.search("python -m pip install x")
+    assert [str(block) for block in ALL if block.runs and CHANGES.search(block.code)] == []
 
 
 def test_every_block_says_what_it_is():
@@ -225,6 +239,10 @@ def is_python(code):
     except SyntaxError:
         return False
     return not all(isinstance(statement, ast.Expr) for statement in statements)
+
+
+def test_few_pages_quote():
+    assert sorted({block.page for block in ALL if "source" in block.marks}) == QUOTING
 
 
 @pytest.mark.parametrize("block", [b for b in ALL if "source" in b.marks], ids=str)

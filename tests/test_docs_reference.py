@@ -88,6 +88,34 @@ def test_a_page_without_it_is_out_of_date(docs, what, tmp_path, monkeypatch):
     assert docs.stale(tmp_path) == [name]
 
 
+UNSHOWN = {
+    "PluginInstallError": "pip and what is installed decide",
+    "GraphFaultError": "names a line of torch",
+    "DownloadError": "the network and what was fetched before decide",
+    "OutputBrokenOffError": "a disk that is full",
+    "DeviceMemoryError": "the machine decides",
+    "GraphCaptureError": "a card",
+}
+"""Errors of which the reference shows no example, and why."""
+
+
+def test_the_reference_shows_what_each_error_says(docs):
+    from reference_pages.error_examples import EXAMPLES
+    from reference_pages.errors import error_classes
+
+    every = error_classes()
+    last = {error.__name__ for error in every if not error.__subclasses__()}
+    assert last - EXAMPLES.keys() == UNSHOWN.keys()
+
+
+def test_an_example_raises_the_error_that_it_is_of(docs, monkeypatch):
+    from reference_pages.error_examples import EXAMPLES
+
+    monkeypatch.setitem(EXAMPLES, "ImageError", EXAMPLES["LoraError"])
+    with pytest.raises(undocumented(), match="ImageError raises LoraError"):
+        page("errors")
+
+
 # --- what says nothing of itself cannot be written
 
 

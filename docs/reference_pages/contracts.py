@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from flashdreams import testing
 from flashdreams.testing.contract import Contract
-from reference_pages.markdown import attribute_docs, cell, documented, own_doc, page, table
+from reference_pages.markdown import attribute_docs, cell, documented, own_doc, page, quoting, table
 
 INTRODUCTION = """\
 The conformance kit, contract by contract; [Test a plugin](../plugins/testing.md) shows how it is used.
@@ -37,7 +37,8 @@ def contracts_page(found: Mapping[str, type[Contract]] | None = None) -> str:
 def _section(name: str, contract: type[Contract]) -> str:
     attributes = [(f"`{key}`", cell(documented(f"{name}.{key}", doc))) for key, doc in _attributes(contract)]
     checks = [(f"`{check}`", cell(_promise(contract, check))) for check in contract.checks()]
-    blocks = [f"## {name}", documented(name, own_doc(contract))]
+    source = f"flashdreams-core/src/{contract.__module__.replace('.', '/')}.py"
+    blocks = [f"## {name}", quoting(documented(name, own_doc(contract)), source)]
     blocks += [table(("attribute", "is"), attributes).rstrip()] if attributes else []
     blocks += [table(("check", "promises"), checks).rstrip()]
     return "\n\n".join(blocks) + "\n"

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from flashdreams import errors
-from reference_pages.markdown import anchor, attribute_docs, cell, documented, own_doc, page, table
+from reference_pages.error_examples import EXAMPLES, message
+from reference_pages.markdown import (
+    UndocumentedError,
+    anchor,
+    attribute_docs,
+    cell,
+    code,
+    documented,
+    own_doc,
+    page,
+    table,
+)
 
 INTRODUCTION = """\
 Every mistake that a user can make is a `FlashDreamsError` with three parts: `what` is wrong, with the
@@ -70,9 +81,20 @@ def _lines(error: Error, every: list[Error], depth: int) -> Iterator[str]:
 
 def _section(error: Error, every: list[Error]) -> str:
     summary = documented(f"The error {error.__name__}", own_doc(error)).partition("\n\n")[0]
-    parents = [f"`{base.__name__}`" for base in error.__bases__]
-    facts = f"A {' and a '.join(parents)}; exit code {error.exit_code}." if error in every[1:] else ""
-    return "\n\n".join(filter(None, [f"## {error.__name__}", summary, facts, _attributes(error)])) + "\n"
+    parents = " and ".join(f"`{base.__name__}`" for base in error.__bases__)
+    facts = f"Derives from {parents}; exit code {error.exit_code}." if error in every[1:] else ""
+    blocks = [f"## {error.__name__}", summary, facts, _attributes(error), _example(error)]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _example(error: Error) -> str:
+    if error.__name__ not in EXAMPLES:
+        return ""
+    done, act = EXAMPLES[error.__name__]
+    raised, text = message(act)
+    if raised is not error:
+        raise UndocumentedError(f"The example of {error.__name__} raises {raised.__name__}.")
+    return f"After {done}:\n\n{code(text)}".rstrip()
 
 
 def _attributes(error: Error) -> str:

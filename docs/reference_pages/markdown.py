@@ -57,6 +57,24 @@ def marked(text: str) -> str:
     return text.replace("``", "`")
 
 
+def quoting(text: str, source: str) -> str:
+    """Documentation whose examples, indented below ``::``, become blocks that are quoted from a file."""
+    return re.sub(
+        r"^(.*?)::\n\n((?:    .*\n?|\n)+)",
+        lambda found: f"{_before(found[1])}```python source: {source}\n{_dedented(found[2])}\n```\n\n",
+        text,
+        flags=re.MULTILINE,
+    ).rstrip()
+
+
+def _before(text: str) -> str:
+    return f"{text}:\n\n" if text else ""
+
+
+def _dedented(text: str) -> str:
+    return textwrap.dedent(text).strip()
+
+
 def cell(text: str) -> str:
     """Text as it may stand in a table."""
     return " ".join(text.split()).replace("|", "\\|")

@@ -319,6 +319,13 @@ class NormsOverTheBatch(ToyDecoder):
 
 
 @decoder("test_a_gpu_would_not_wait_for_the_host")
+class ForgetsTheDevice(ToyDecoder):
+    def forward(self, latents, state):
+        pixels, state = super().forward(latents, state)
+        return pixels * torch.ones(pixels.shape[-1], dtype=pixels.dtype), state
+
+
+@decoder("test_a_gpu_would_not_wait_for_the_host")
 class AsksHowBrightItIs(ToyDecoder):
     def forward(self, latents, state):
         pixels, state = super().forward(latents, state)

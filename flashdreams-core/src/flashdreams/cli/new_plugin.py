@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from flashdreams.cli.console import columns, help_page
+from flashdreams.cli.console import help_page
 from flashdreams.cli.options import HELP, Option, looks_like_flag, option_rows, take_options
 from flashdreams.errors import UsageError, did_you_mean
 from flashdreams.plugins.registry import installed_registry
@@ -68,23 +68,26 @@ def _kind(name: str) -> str:
         raise UsageError(
             f"--kind is {name!r}.",
             did_you_mean(name, KINDS),
-            f"The kinds: {', '.join(KINDS)}.",
+            "See what each adds: flashdreams new-plugin --help",
         )
     return name
 
 
 def _told(folder: Path, kind: str, names: Names, files: Sequence[str]) -> str:
-    where = shlex.quote(os.path.normpath(folder))
+    where = os.path.normpath(folder)
     slug = KINDS[kind].slug(names)
     commands = (
-        (f"pip install -e {shlex.quote(f'{os.path.normpath(folder)}[test]')}", "install it, where it is"),
-        (f"flashdreams run {slug} --output {slug}.gif", "see what it makes"),
-        (f"pytest {where}", "test it"),
-        (f"flashdreams plugins check {names.distribution}", "check it as others will have it"),
+        f"pip install -e {shlex.quote(f'{where}[test]')}",
+        f"flashdreams run {slug} --output {slug}.gif",
+        f"pytest {shlex.quote(where)}",
+        f"flashdreams plugins check {names.distribution}",
     )
-    head = f"Wrote {folder}, a plugin of kind {kind}:"
-    listed = "\n".join(f"  {path}" for path in files)
-    return f"{head}\n{listed}\n\nNext:\n{columns(commands)}\n\nThen look for the comments `change this`."
+    blocks = (
+        (f"Wrote {where}, a plugin of kind {kind}:", files),
+        ("Next:", commands),
+        ("Then change it where it says `change this`; README.md says more.", ()),
+    )
+    return "\n\n".join("\n".join((title, *(f"  {line}" for line in lines))) for title, lines in blocks)
 
 
 def _help() -> str:

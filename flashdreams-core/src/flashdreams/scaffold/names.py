@@ -16,8 +16,8 @@ PREFIX = "flashdreams-"
 RESERVED = ("core", "flashdreams", "test", "tests")
 """Names that would be taken for something else."""
 
-LONGEST = 30
-"""Letters of a name; what is made of it stands in lines of code."""
+LONGEST = 26
+"""Letters and dashes of a name: the lines of code that it stands in have a limit too."""
 
 _RIGHT = (
     "A name is of lower-case letters and digits, in words joined by single dashes, a letter first,"
@@ -132,5 +132,5 @@ def _taken(names: Names, what: str) -> PluginNameError:
     return PluginNameError(
         what,
         "A name belongs to one plugin: where two claim it, neither has it.",
-        f"Call yours otherwise: my-{names.name}, for instance.",
+        f"Call yours otherwise: {f'my-{names.name}'[:LONGEST].rstrip('-')}, for instance.",
     )

@@ -63,7 +63,7 @@ def project_files(kind: str, names: Names, author: str = "") -> dict[str, str]:
         templates[rest] = _templates(owner)[rest]
     values = _values(KINDS[kind], names, author)
     for part in README_PARTS:
-        values[part] = Template(templates.pop(f"README/{part}.md")).substitute(values)
+        values[part] = Template(templates.pop(f"README/{part}.md")).substitute(values).strip()
     return {_path(path, names): Template(text).substitute(values) for path, text in templates.items()}
 
 

@@ -12,38 +12,12 @@ from flashdreams.errors import ComponentError
 from flashdreams.infra import state_tree
 from flashdreams.infra.config import InstantiateConfig
 from flashdreams.infra.contract import built
+from flashdreams.testing.component_tools import Call, distance, plainly
 from flashdreams.testing.contract import Contract, broken
 from flashdreams.testing.promises import fingerprint
 
 _OF_TORCH = frozenset(vars(nn.Module()))
 """Attributes in which torch keeps parameters, buffers and modules."""
-
-Call = Callable[..., Any]
-"""Calls a function with arguments, and perhaps looks at these before and after."""
-
-
-def normal(*shape: int, seed: int = 0, dtype: str = "float32", device: str = "cpu") -> Tensor:
-    """Standard normal values that depend on shape and seed alone; shapes alone where not on the CPU.
-
-    torch's own random state is left as it is.
-    """
-    if device != "cpu":
-        return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
-    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    return values.to(getattr(torch, dtype))
-
-
-def plainly(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function."""
-    return function(*arguments)
-
-
-def distance(one: Tensor, other: Tensor) -> float:
-    """The largest difference of two tensors; infinite where they have different shapes, or no numbers."""
-    if one.shape != other.shape:
-        return float("inf")
-    largest = (one.double() - other.double()).abs().amax().item() if one.numel() else 0.0
-    return float("inf") if largest != largest else largest
 
 
 class ComponentContract(Contract):

@@ -12,16 +12,9 @@ from flashdreams.errors import ComponentError
 from flashdreams.infra import state_tree
 from flashdreams.infra.contract import checked_pixels, with_state
 from flashdreams.infra.decoder.base import Decoder, StreamingDecoder
-from flashdreams.testing.component_contract import (
-    Call,
-    ComponentContract,
-    KeepsToItself,
-    distance,
-    normal,
-    plainly,
-)
+from flashdreams.testing.component_contract import ComponentContract, KeepsToItself
+from flashdreams.testing.component_tools import Call, distance, normal, plainly, waits_on_gpu
 from flashdreams.testing.contract import broken, skip
-from flashdreams.testing.fake_gpu import host_syncs_of
 from flashdreams.testing.graph_readiness import GraphRecorder
 
 
@@ -196,7 +189,7 @@ class DecoderContract(KeepsToItself, DecoderBasics):
 
     def test_a_gpu_would_not_wait_for_the_host(self) -> None:
         """No value is fetched on the way."""
-        waits = host_syncs_of(self.part, lambda part: self.exercise(part, device="cuda"))
+        waits = waits_on_gpu(self.part, lambda part: self.exercise(part, device="cuda"))
         if waits:
             broken(
                 f"{self.name} makes the host wait for {waits[0]}.",

@@ -14,13 +14,8 @@ from flashdreams.infra import state_tree
 from flashdreams.infra.conditions import Conditions
 from flashdreams.infra.contract import with_state
 from flashdreams.infra.encoder.base import Encoder, StreamingEncoder
-from flashdreams.testing.component_contract import (
-    Call,
-    ComponentContract,
-    KeepsToItself,
-    distance,
-    plainly,
-)
+from flashdreams.testing.component_contract import ComponentContract, KeepsToItself
+from flashdreams.testing.component_tools import Call, distance, plainly
 from flashdreams.testing.contract import broken, skip
 
 

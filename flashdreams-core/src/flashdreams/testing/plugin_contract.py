@@ -90,7 +90,7 @@ class ListingPromises(Contract):
                 f"Listing {self.plugin.name} imports {', '.join(heavy)}.",
                 "The module of its entry point, and all that this imports, is light: every command waits for "
                 "it.",
-                'Name targets as text, "my_package.config:MY_RUNNER"; the modules behind them may import torch.',
+                'Name targets as text, "my_package.config:MY_RUNNER": what they name may import torch.',
             )
 
     def test_names_are_lower_case(self) -> None:

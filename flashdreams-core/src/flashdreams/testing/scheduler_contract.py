@@ -11,16 +11,9 @@ import torch
 from torch import Tensor
 
 from flashdreams.infra.diffusion.scheduler.base import Scheduler
-from flashdreams.testing.component_contract import (
-    Call,
-    ComponentContract,
-    KeepsToItself,
-    distance,
-    normal,
-    plainly,
-)
+from flashdreams.testing.component_contract import ComponentContract, KeepsToItself
+from flashdreams.testing.component_tools import Call, distance, normal, plainly, waits_on_gpu
 from flashdreams.testing.contract import broken, skip
-from flashdreams.testing.fake_gpu import host_syncs_of
 
 SHAPE = (1, 4, 3, 16, 16)
 """Latents ``[B, C, T, H, W]``: enough values to measure a noise level to 2 %."""
@@ -204,7 +197,7 @@ class SchedulerContract(KeepsToItself, SchedulerBasics):
             noise = [torch.empty(SHAPE, device="cuda") for _ in range(part.draws)]
             sample(part, lambda latents, timestep: latents * 0.5, noise)
 
-        waits = host_syncs_of(self.part, steps)
+        waits = waits_on_gpu(self.part, steps)
         if waits:
             broken(
                 f"A step of {self.name} makes the host wait: {waits[0]}.",
