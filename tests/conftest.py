@@ -77,7 +77,7 @@ class Environment:
     def shell(self, text, cwd):
         """What a piece of a shell script prints on stdout."""
         process = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
+            ["bash", "-euc", text],
             env=self.variables,
             cwd=cwd,
             capture_output=True,

@@ -48,6 +48,8 @@ NEEDS = {
     "docs/benchmarks/pocket-racer-cpu-2026-11-24.md": "hours",
     "docs/benchmarks/self-forcing-tiny-cpu-2026-11-24.md": "hours",
     "docs/benchmarks/wan-cpu-2026-11-24.md": "hours hours hours",
+    "docs/examples/flashdreams-night-drive/README.md": "environment environment",
+    "docs/examples/flashdreams-scope/README.md": "environment environment",
     "docs/gpu-checks.md": "gpu gpu",
     "docs/howto/publish.md": "environment environment",
     "docs/models/pocket-racer-training.md": "hours",
@@ -64,7 +66,11 @@ NEEDS = {
 }
 """Everything that is not run, page by page in its order, and what it would need."""
 
-ELSEWHERE = {"docs/tutorial.md": "tests/test_tutorial.py"}
+ELSEWHERE = {
+    "docs/tutorial.md": "tests/test_tutorial.py",
+    "docs/examples/flashdreams-night-drive/README.md": "tests/test_examples.py",
+    "docs/examples/flashdreams-scope/README.md": "tests/test_examples.py",
+}
 """Pages that another test runs from top to bottom, in an environment of its own, and which."""
 QUOTING = ["docs/concepts.md", "docs/reference/testing.md"]
 """Pages that quote the code, and so hold Python that is compared and not run."""
@@ -73,7 +79,7 @@ CODE, PRINTED = ("python", "sh"), ("text", "yaml", "json")
 LANGUAGES = {*CODE, *PRINTED, "toml", "{toctree}", "{include}"}
 MARK = re.compile(r"(needs|file|append|source): (\S+)")
 CHANGES = re.compile(r"\b(pip|uv|plugins) (un)?install (?!.*--dry-run)|\buv (sync|run|add)|\bnox\b")
-PROGRAM = re.compile(r"(\w+=\S+ )*(\S*/)?(flashdreams\S*|python3?|pip|nox|uv|pytest|hf|git|export|cd) ")
+PROGRAM = re.compile(r"(\w+=\S+ )*(\S*/)?(flashdreams(-run)?|python3?|pip|nox|uv|pytest|hf|git|export|cd) ")
 
 
 @dataclass

@@ -63,7 +63,7 @@ def _core() -> Registry:
 
 def _of_another_api() -> Registry:
     """A registry that read of a plugin only that it was written for a later core."""
-    fault = misfit(Origin("flashdreams-pocket", "9.0"), "2.0")
+    fault = misfit(Origin("flashdreams-pocket", "9.0"), ["2.0"])
     return Registry(Installed(broken=[fault] if fault else []))
 
 

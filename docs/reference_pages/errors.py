@@ -94,7 +94,7 @@ def _example(error: Error) -> str:
     raised, text = message(act)
     if raised is not error:
         raise UndocumentedError(f"The example of {error.__name__} raises {raised.__name__}.")
-    return f"After {done}:\n\n{code(text)}".rstrip()
+    return f"For example, {done}:\n\n{code(text)}".rstrip()
 
 
 def _attributes(error: Error) -> str:

@@ -16,7 +16,16 @@ import pytest
 from flashdreams.scaffold.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
-OURS = ("flashdreams", "__editable__", "_editable", "pytest", "_pytest", "ruff", "pip", "distutils-precedence")
+OURS = (
+    "flashdreams",
+    "__editable__",
+    "_editable",
+    "pytest",
+    "_pytest",
+    "ruff",
+    "pip",
+    "distutils-precedence",
+)
 """What names in site-packages begin with that the environment does not take over."""
 LIMIT = 120
 """Seconds that a kind may take on two cores with nothing else to do. Told, not asserted: machines differ."""
@@ -70,9 +79,10 @@ def test_what_is_printed_works(shell, kind, record_property):
     assert slug in {line.split()[0] for line in shell("flashdreams list").splitlines()}
     shell(run)
     assert "passed" in shell(test).splitlines()[-1]
-    assert "0 failed" not in (told := shell(check))
-    record_property(f"seconds of {kind}", time.perf_counter() - began)
-    print(f"{kind}: {time.perf_counter() - began:.0f} s, of {LIMIT}\n{told.splitlines()[-1]}")
+    checked = shell(check).splitlines()[-1]
+    seconds = time.perf_counter() - began
+    record_property(f"seconds of {kind}", seconds)
+    print(f"{kind}: {seconds:.0f} s, of {LIMIT}. {checked}")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="lines are those of a POSIX shell")

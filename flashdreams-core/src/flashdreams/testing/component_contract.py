@@ -55,8 +55,8 @@ class ComponentContract(Contract):
         return installed_registry().component_config(self.kind, self.component)
 
     def set_up(self, **how: Any) -> Any:
-        """A fresh component."""
-        return self.make_config().setup(**how)
+        """A fresh component, as a pipeline has it: it infers, and does not learn."""
+        return self.make_config().setup(**how).eval().requires_grad_(False)
 
     @property
     def part(self) -> Any:
@@ -168,8 +168,9 @@ class KeepsToItself(ComponentContract):
     def test_its_tensors_follow_it_to_its_device(self) -> None:
         """They are parameters or buffers."""
         for where, part in self.part.named_modules():
-            loose = next((name for name, value in vars(part).items() if _holds_tensor(value)), None)
-            if loose is not None and loose not in _OF_TORCH:
+            own = ((name, value) for name, value in vars(part).items() if name not in _OF_TORCH)
+            loose = next((name for name, value in own if _holds_tensor(value)), None)
+            if loose is not None:
                 broken(
                     f"{self.name} holds a tensor as the plain attribute {f'{where}.' * bool(where)}{loose}.",
                     "Parameters and buffers follow a module to its device; other tensors stay behind.",

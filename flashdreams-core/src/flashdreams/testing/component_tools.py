@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from flashdreams.infra.contract import with_state
+from flashdreams.infra.streaming import Streaming
 from flashdreams.plugins.blame import one_line
 from flashdreams.testing.contract import broken, skip
 from flashdreams.testing.fake_gpu import host_syncs_of
@@ -33,6 +35,22 @@ def normal(*shape: int, seed: int = 0, dtype: str = "float32", device: str = "cp
 def plainly(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a function."""
     return function(*arguments)
+
+
+@torch.no_grad()
+def in_chunks(part: Any, inputs: Sequence[Any], call: Call = plainly) -> tuple[list[Any], list[Any]]:
+    """What a decoder or an encoder makes of successive chunks, and its state after each.
+
+    One without state has the state None.
+    """
+    if not isinstance(part, Streaming):
+        return [call(part, given) for given in inputs], [None] * len(inputs)
+    made, states = [], [part.initialize_state()]
+    for given in inputs:
+        result, state = with_state(call(part, given, states[-1]), part)
+        made.append(result)
+        states.append(state)
+    return made, states[1:]
 
 
 def waits_on_gpu(part: nn.Module, use: Callable[[Any], object]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,25 +9,12 @@ from torch import Tensor
 
 from flashdreams.errors import ComponentError
 from flashdreams.infra import state_tree
-from flashdreams.infra.contract import checked_pixels, with_state
+from flashdreams.infra.contract import checked_pixels
 from flashdreams.infra.decoder.base import Decoder, StreamingDecoder
 from flashdreams.testing.component_contract import ComponentContract, KeepsToItself
-from flashdreams.testing.component_tools import Call, distance, normal, plainly, waits_on_gpu
+from flashdreams.testing.component_tools import Call, distance, in_chunks, normal, plainly, waits_on_gpu
 from flashdreams.testing.contract import broken, skip
 from flashdreams.testing.graph_readiness import GraphRecorder
-
-
-@torch.no_grad()
-def decode(decoder: Any, chunks: Sequence[Tensor], call: Call = plainly) -> tuple[list[Tensor], list[Any]]:
-    """Pixels of each chunk of a video, and the state after each; of a decoder without state, None."""
-    if not isinstance(decoder, StreamingDecoder):
-        return [call(decoder, chunk) for chunk in chunks], [None] * len(chunks)
-    pixels, states = [], [decoder.initialize_state()]
-    for chunk in chunks:
-        made, state = with_state(call(decoder, chunk, states[-1]), decoder)
-        pixels.append(made)
-        states.append(state)
-    return pixels, states[1:]
 
 
 class DecoderBasics(ComponentContract):
@@ -62,14 +48,14 @@ class DecoderBasics(ComponentContract):
         self, part: Any, *, seed: int = 0, dtype: str = "float32", device: str = "cpu", call: Call = plainly
     ) -> Any:
         """A clip, chunk by chunk."""
-        return decode(
+        return in_chunks(
             part,
             torch.split(self.latents(seed=seed, dtype=dtype, device=device), list(self.chunks), dim=2),
             call,
         )
 
     def test_pixels_have_the_size_and_range_that_the_config_says(self) -> None:
-        """``[B, 3, T, H, W]`` in [-1, 1], in the dtype of the latents."""
+        """``[B, 3, T, H, W]`` in [-1, 1]."""
         latents = self.latents(batch=2)
         for chunk, pixels in zip(
             torch.split(latents, list(self.chunks), 2), self._pixels(latents), strict=True
@@ -103,7 +89,7 @@ class DecoderBasics(ComponentContract):
                 )
 
     def _pixels(self, latents: Tensor) -> list[Tensor]:
-        return decode(self.part, torch.split(latents, list(self.chunks), dim=2))[0]
+        return in_chunks(self.part, torch.split(latents, list(self.chunks), dim=2))[0]
 
 
 class DecoderContract(KeepsToItself, DecoderBasics):
@@ -112,6 +98,18 @@ class DecoderContract(KeepsToItself, DecoderBasics):
     tolerance: ClassVar[float] = 1e-4
     """Largest difference, in pixels within [-1, 1], of decoding in chunks or in a batch from decoding the
     whole or one alone: products of other sizes are added up in another order."""
+
+    def test_pixels_have_the_dtype_of_latents(self) -> None:
+        """Whatever the pipeline's is."""
+        for dtype in self.dtypes:
+            part = self.set_up().to(getattr(torch, dtype))
+            pixels = self.exercise(part, dtype=dtype)[0][0]
+            if pixels.dtype != getattr(torch, dtype):
+                broken(
+                    f"{self.name} cast to {dtype} makes pixels in {pixels.dtype}.",
+                    "Pixels are in the dtype of the latents, the pipeline's.",
+                    "Compute in float32 where you like, and end with .to(latents.dtype).",
+                )
 
     def test_other_latents_make_other_pixels(self) -> None:
         """It looks at what it decodes."""
@@ -146,7 +144,7 @@ class DecoderContract(KeepsToItself, DecoderBasics):
         latents = self.latents()
         changed = latents.clone()
         changed[:, :, -1] += 1
-        one, other = (decode(self.part, [clip])[0][0] for clip in (latents, changed))
+        one, other = (in_chunks(self.part, [clip])[0][0] for clip in (latents, changed))
         before = one.shape[2] - self.part.config.temporal_compression
         apart = distance(one[:, :, :before], other[:, :, :before])
         if apart > self.tolerance:
@@ -159,9 +157,9 @@ class DecoderContract(KeepsToItself, DecoderBasics):
     def test_decoding_in_chunks_is_decoding_the_whole(self) -> None:
         """No seam between chunks."""
         latents = self.latents()
-        (whole,), _ = decode(self.part, [latents])
+        (whole,), _ = in_chunks(self.part, [latents])
         for counts in (list(self.chunks), [1] * sum(self.chunks)):
-            pixels, _ = decode(self.part, torch.split(latents, counts, dim=2))
+            pixels, _ = in_chunks(self.part, torch.split(latents, counts, dim=2))
             apart = distance(torch.cat(pixels, dim=2), whole)
             if apart > self.tolerance:
                 broken(
@@ -202,7 +200,7 @@ class DecoderContract(KeepsToItself, DecoderBasics):
         if not isinstance(self.part, StreamingDecoder):
             skip("a decoder without state does the same for every chunk")
         place = self._chunk(0).clone()
-        _, (state,) = decode(self.part, [place])
+        _, (state,) = in_chunks(self.part, [place])
         works = []
         for index in (1, 2):
             place.copy_(self._chunk(index))
@@ -220,7 +218,7 @@ class DecoderContract(KeepsToItself, DecoderBasics):
             )
 
     def _states(self) -> list[Any]:
-        return decode(self.part, torch.split(self.latents(), list(self.chunks), dim=2))[1]
+        return in_chunks(self.part, torch.split(self.latents(), list(self.chunks), dim=2))[1]
 
     def _chunk(self, index: int) -> Tensor:
         return torch.split(self.latents(), list(self.chunks), dim=2)[index]

@@ -12,24 +12,10 @@ from torch import Tensor
 from flashdreams.errors import FlashDreamsError
 from flashdreams.infra import state_tree
 from flashdreams.infra.conditions import Conditions
-from flashdreams.infra.contract import with_state
 from flashdreams.infra.encoder.base import Encoder, StreamingEncoder
 from flashdreams.testing.component_contract import ComponentContract, KeepsToItself
-from flashdreams.testing.component_tools import Call, distance, plainly
+from flashdreams.testing.component_tools import Call, distance, in_chunks, plainly
 from flashdreams.testing.contract import broken, skip
-
-
-@torch.no_grad()
-def encode(encoder: Any, inputs: Sequence[Any], call: Call = plainly) -> tuple[list[Any], list[Any]]:
-    """Encodings of the inputs of successive chunks, and the state after each; without state, None."""
-    if not isinstance(encoder, StreamingEncoder):
-        return [call(encoder, given) for given in inputs], [None] * len(inputs)
-    encodings, states = [], [encoder.initialize_state()]
-    for given in inputs:
-        made, state = with_state(call(encoder, given, states[-1]), encoder)
-        encodings.append(made)
-        states.append(state)
-    return encodings, states[1:]
 
 
 class EncoderBasics(ComponentContract):
@@ -63,7 +49,7 @@ class EncoderBasics(ComponentContract):
         """Every example, one after the other; which is the first depends on the seed."""
         examples = self.examples(dtype, device)
         turn = seed % len(examples)
-        return encode(part, [*examples[turn:], *examples[:turn]], call)
+        return in_chunks(part, [*examples[turn:], *examples[:turn]], call)
 
     def test_it_encodes_what_it_is_given(self) -> None:
         """As tensors and plain values."""
@@ -82,7 +68,7 @@ class EncoderBasics(ComponentContract):
         """A chunk that is not steered, a rollout without conditions: encoded, or refused with what to do."""
         nothing = self._begun({}) if self.conditions else None
         try:
-            encode(self.part, [nothing])
+            in_chunks(self.part, [nothing])
         except FlashDreamsError:
             return
         except Exception as error:
@@ -116,7 +102,7 @@ class EncoderContract(KeepsToItself, EncoderBasics):
         """It looks at what it encodes."""
         if not self.steers:
             skip("steers is False: it ignores its input")
-        encodings = [encode(self.part, [example])[0][0] for example in self.examples()]
+        encodings = [in_chunks(self.part, [example])[0][0] for example in self.examples()]
         for index, other in enumerate(encodings[1:], 1):
             if _equal(encodings[0], other):
                 broken(
@@ -142,7 +128,7 @@ class EncoderContract(KeepsToItself, EncoderBasics):
         if not isinstance(self.part, StreamingEncoder):
             skip("an encoder without state")
         example = self.examples()[0]
-        states = [state_tree.signature(state) for state in encode(self.part, [example] * 4)[1]]
+        states = [state_tree.signature(state) for state in in_chunks(self.part, [example] * 4)[1]]
         other = next((index for index, shape in enumerate(states) if shape != states[0]), None)
         if other is not None:
             broken(
@@ -176,9 +162,9 @@ class EncoderContract(KeepsToItself, EncoderBasics):
         }
         if pair[0].keys() != pair[1].keys() or None in joined.values():
             skip("the first two conditions cannot be put into one batch")
-        together = encode(self.part, [self._begun({**joined, "batch_size": 2})])[0][0]
+        together = in_chunks(self.part, [self._begun({**joined, "batch_size": 2})])[0][0]
         for member, conditions in enumerate(pair):
-            alone = encode(self.part, [self._begun(conditions)])[0][0]
+            alone = in_chunks(self.part, [self._begun(conditions)])[0][0]
             apart = self._apart(together, alone, member)
             if apart > self.tolerance:
                 broken(

@@ -11,7 +11,7 @@ from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.plugins.blame import FAILURES, one_line
 from flashdreams.plugins.entries import Entry
 from flashdreams.plugins.specs import ComponentSpec, RunnerSpec
-from flashdreams.testing.contract import Contract, skip
+from flashdreams.testing.contract import Contract, broken, skip
 from flashdreams.testing.installed_plugin import InstalledPlugin, find_plugin, load_config
 from flashdreams.testing.obstacles import obstacle_to_component, obstacle_to_slug
 from flashdreams.testing.plugin_contract import PluginContract
@@ -30,6 +30,22 @@ class Unavailable(Contract):
     def test_it_can_be_tried_here(self) -> None:
         """Skipped, with the reason."""
         skip(self.reason)
+
+
+class Unusable(Contract):
+    """Something that fails before it can be tried out."""
+
+    reason: ClassVar[str] = ""
+    """How it fails."""
+
+    def test_it_can_be_loaded(self) -> None:
+        """Failed, with the reason."""
+        broken(
+            f"It cannot be loaded: {self.reason}",
+            "Its target leads to a config, of which a runner or a part can be made without its weights.",
+            "See the traceback with: flashdreams plugins -v; or set it up in Python: "
+            "flashdreams.config(SLUG).setup().conditions().",
+        )
 
 
 def contracts_of(distribution: str, slugs: Sequence[str] = ()) -> list[type[Contract]]:
@@ -147,11 +163,11 @@ def _runners(plugin: InstalledPlugin) -> Iterator[RunnerConfig]:
 def _tried(
     title: str, entry: Entry[Any], make: Callable[[InstantiateConfig], type[Contract]]
 ) -> type[Contract]:
-    """What ``make`` makes of the config of an entry; unavailable where that fails."""
+    """What ``make`` makes of the config of an entry; a failure where that fails."""
     try:
         return make(load_config(entry))
     except FAILURES as error:
-        return _unavailable(title, f"it cannot be loaded: {one_line(error)}")
+        return _contract(title, Unusable, reason=one_line(error))
 
 
 def _unavailable(title: str, reason: str) -> type[Contract]:

@@ -26,7 +26,7 @@ from flashdreams.plugins.targets import load_component
 Added = Entry[RunnerSpec] | Entry[ComponentSpec] | Entry[CommandSpec]
 """Something that a plugin registers."""
 
-_LICENCE = re.compile(r"\.dist-info/(.*/)?(LICEN[CS]E|COPYING)[^/]*$", re.IGNORECASE)
+_LICENCE = re.compile(r"\.dist-info/(licenses/.|(.*/)?[^/]*(LICEN[CS]E|COPYING))", re.IGNORECASE)
 _GROUPS = (API_GROUP, PLUGIN_GROUP, RUNNER_GROUP)
 
 
@@ -120,13 +120,15 @@ class InstalledPlugin:
         return bool(registered.origin.distribution == self.name)
 
     @property
-    def problems(self) -> list[str]:
+    def failures(self) -> list[str]:
         """Whatever of it failed before a slug or a component was loaded, a line each."""
-        failed = [fault.blame for fault in self.registry.broken() if self.owns(fault)]
-        claimed = [
-            c.blame for c in self.registry.clashes() if self.name in {o.distribution for o in c.claimants}
-        ]
-        return [*failed, *claimed]
+        return [fault.blame for fault in self.registry.broken() if self.owns(fault)]
+
+    @property
+    def claimed(self) -> list[str]:
+        """Names of its own that somebody else claims too, so that nobody has them, a line each."""
+        clashes = self.registry.clashes()
+        return [c.blame for c in clashes if self.name in {o.distribution for o in c.claimants}]
 
     def configs(self) -> Iterator[tuple[Entry[RunnerSpec] | Entry[ComponentSpec], InstantiateConfig]]:
         """Each slug and component that can be loaded, with its config."""
@@ -195,10 +197,9 @@ def nested_configs(config: Any, where: str = "") -> Iterator[tuple[str, Any]]:
             yield from nested_configs(value, f"{where}.{info.name}".lstrip("."))
 
 
-def owner_of(module: str) -> str | None:
-    """The distribution that installs a top-level module; None where that is not known."""
-    owners = _owners().get(module, [])
-    return canonical(owners[0]) if owners else None
+def owners_of(module: str) -> set[str]:
+    """The distributions that install a top-level module, several where it is a namespace; none if unknown."""
+    return set(map(canonical, _owners().get(module, [])))
 
 
 @cache

@@ -56,7 +56,7 @@ class ListingPromises(Contract):
         plugin = self.plugin
         fault = misfit(plugin.origin, plugin.declared_apis)
         if fault is not None:
-            broken(f"{fault.reason.capitalize()}.", f"This core offers {API_VERSION}.", f"{fault.next}.")
+            broken(f"{fault.reason[0].upper()}{fault.reason[1:]}.", f"This core offers {API_VERSION}.", f"{fault.next}.")
         if not plugin.declared_apis:
             broken(
                 f"{plugin.name} does not say which plugin API it was written for.",
@@ -68,11 +68,17 @@ class ListingPromises(Contract):
     def test_listing_it_works(self) -> None:
         """Nothing of it fails, and no name is claimed by somebody else."""
         plugin = self.plugin
-        if plugin.problems:
+        if plugin.failures:
             broken(
-                plugin.problems[0],
+                plugin.failures[0],
                 "`flashdreams list` names every slug and component of a plugin.",
                 "See the traceback with: flashdreams plugins -v",
+            )
+        if plugin.claimed:
+            broken(
+                f"{plugin.claimed[0]}.",
+                "A name belongs to one plugin.",
+                "Choose another name, beginning with that of your model; or uninstall the other plugin.",
             )
         if not plugin.added and not plugin.hooks:
             broken(
