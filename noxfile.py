@@ -16,7 +16,7 @@ TRITON = "triton; sys_platform == 'linux'"
 SITE = ("sphinx", "myst-parser", "furo")
 TEST_TOOLS = (
     *("pytest", "pytest-xdist", "hypothesis", "mypy", "types-PyYAML"),
-    *("hatchling", "twine"),
+    *("hatchling", "twine", "ruff"),
     *("diffusers", "peft"),
     *SITE,
     TRITON,

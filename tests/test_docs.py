@@ -48,8 +48,6 @@ NEEDS = {
     "docs/benchmarks/pocket-racer-cpu-2026-11-24.md": "hours",
     "docs/benchmarks/self-forcing-tiny-cpu-2026-11-24.md": "hours",
     "docs/benchmarks/wan-cpu-2026-11-24.md": "hours hours hours",
-    "docs/examples/flashdreams-night-drive/README.md": "environment environment",
-    "docs/examples/flashdreams-scope/README.md": "environment environment",
     "docs/gpu-checks.md": "gpu gpu",
     "docs/howto/publish.md": "environment environment",
     "docs/models/pocket-racer-training.md": "hours",

@@ -9,8 +9,6 @@ PAGE = Path(__file__).parents[1] / "docs/tutorial.md"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INSTALLS_WHAT_IS_THERE = "pip install flashdreams-core flashdreams-pocket"
 
-pytestmark = pytest.mark.slow
-
 
 def steps():
     """Language, mark, text and number of each block of the page."""
@@ -31,13 +29,14 @@ def test_blocks_of_text_are_matched_as_they_say():
     assert not re.fullmatch(pattern("a ...\nb 2"), "a x\nb 3", re.DOTALL)
 
 
+@pytest.mark.slow
 def test_every_block_does_what_the_tutorial_says(racer_environment, tmp_path):
     folder, printed = tmp_path, ""
     for language, mark, text, line in steps():
         if language == "python":
             kind, name = mark
-            with (folder / name).open("a" if kind == "append" else "w") as file:
-                file.write(text)
+            before = f"{(folder / name).read_text()}\n\n" if kind == "append" else ""
+            (folder / name).write_text(before + text)
         elif language == "text":
             assert re.fullmatch(pattern(text), printed.strip(), re.DOTALL), f"line {line} was\n{printed}"
         elif INSTALLS_WHAT_IS_THERE not in text:

@@ -33,19 +33,28 @@ def runner():
 
 
 @pytest.fixture(scope="module")
-def check(tmp_path_factory):
-    """Runs the command where two plugins are installed: a good one, and one with a fault."""
+def mutants():
+    """Plugins to install, one good and the others with a fault each."""
     path = Path(__file__).parents[1] / "testing/plugin_mutants.py"
     spec = importlib.util.spec_from_file_location("plugin_mutants", path)
     mutants = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = mutants
     spec.loader.exec_module(mutants)
+    return mutants
+
+
+@pytest.fixture(scope="module")
+def check(tmp_path_factory, mutants):
+    """Runs the command where plugins are installed: a good one, and some with a fault."""
     site = tmp_path_factory.mktemp("site")
     good = replace(mutants.PLUGINS["Good"], config=TOY, name="toy-plugin")
-    for plugin in (good, mutants.PLUGINS["NoSummary"]):
+    raising = replace(good, name="raising", config=TOY.replace('"a fox"', '{}["fox"]'))
+    clashing = [replace(good, name=name, slug="wanted-by-two") for name in ("one", "other")]
+    broken = [mutants.PLUGINS[name] for name in ("NoSummary", "MisspeltTarget")]
+    for plugin in (good, raising, *clashing, *broken):
         plugin.install(site)
 
-    def run(*words):
+    def run(*words, site=site):
         path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
         return subprocess.run(
             [sys.executable, "-m", "flashdreams", "plugins", "check", *words],
@@ -84,6 +93,31 @@ def test_a_fault_is_told_in_three_lines_and_by_the_exit_code(check):
     assert "  ok      every target resolves" in done.stdout, "the checks after it run"
     assert re.search(r", \d+ failed in", done.stdout.splitlines()[-1])
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [("misspelt-target", "AttributeError: module 'misspelt_target.config'"), ("raising", "KeyError: 'fox'")],
+)
+def test_a_slug_that_fails_before_it_can_be_tried_is_no_skip(check, name, cause):
+    done = check(name, "--slug", name)
+    assert done.returncode == 1, done.stdout
+    assert f"It fails before it can be tried: {cause}" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("1 failed in ")
+
+
+def test_what_a_plugin_prints_is_not_among_the_lines(check, mutants, tmp_path):
+    noisy = replace(mutants.PLUGINS["Good"], name="noisy", plugin=f"print('hello')\n{mutants.PLUGIN}")
+    noisy.install(tmp_path)
+    done = check("noisy", "--slug", "noisy", "--json", site=tmp_path)
+    assert json.loads(done.stdout)["distribution"] == "noisy"
+    assert "hello" in done.stderr
+
+
+def test_a_claimed_slug_is_told_with_its_claimants(check):
+    done = check("one", "--slug", "wanted-by-two")
+    assert done.returncode == 2
+    assert "wanted-by-two is claimed by plugin one (one 1.0) and by plugin other (other 1.0)" in done.stderr
 
 
 def test_json_for_programs(check):

@@ -148,6 +148,9 @@ def test_what_would_break_an_installed_plugin_is_refused(environment):
     assert "Name plugin-given on the line too" in step
     assert environment.installed() == {"plugin_given", "small_library"}
 
+    _, _, step = refusal(environment.flashdreams("plugins", "install", "plugin-other", "--no-deps"))
+    assert step.startswith("Let pip install what plugin-other requires: leave out --no-deps;")
+
     # As it says: pip is asked for both, and a newer version of the one fits the other.
     environment.plugin("plugin-given", "1.1", requires=["small-library"])
     line = ("plugins", "install", "plugin-other", "plugin-given", "--upgrade", "--dry-run")

@@ -257,6 +257,20 @@ class PlainTensor(ToyDecoder):
         return pixels * self.gain.to(pixels.dtype), state
 
 
+@control_encoder("test_its_tensors_follow_it_to_its_device")
+class PlainTensorBesideAParameter(ToyControlEncoder):
+    def __init__(self, config):
+        super().__init__(config)
+        self.gain, self.offset = nn.Parameter(torch.ones(1)), torch.zeros(1)
+
+
+@decoder("test_pixels_have_the_dtype_of_latents")
+class PixelsInFloat32(ToyDecoder):
+    def forward(self, latents, state):
+        pixels, state = super().forward(latents, state)
+        return pixels.float(), state
+
+
 @decoder("test_it_works_in_every_dtype")
 class PadsWithFloat32(ToyDecoder):
     def forward(self, latents, state):

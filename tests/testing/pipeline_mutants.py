@@ -71,6 +71,14 @@ class TestNoFault(Mutant):
     found_by = ""
 
 
+class TestCannotBeBuilt(Mutant):
+    found_by = "test_it_can_be_built"
+
+    class decoder(ToyDecoder):
+        def __init__(self, config, depth):
+            super().__init__(config)
+
+
 # --- what a chunk is
 
 

@@ -95,6 +95,11 @@ def _plugins() -> dict[str, Plugin]:
     field = '    latent_channels: int = 4\n    """Channels of the latents."""\n'
     made = {
         "Good": good,
+        "NeedsWhatIsAbsent": good.changed(
+            '"PACKAGE.config:DecoderConfig"', '"PACKAGE.config:DecoderConfig", needs=("absent",)'
+        )
+        .changed('"PACKAGE.config:runner"', '"PACKAGE.config:runner", needs=("absent",)')
+        .changed("flashdreams.testing.toy:ToyDecoder", "absent:Decoder"),
         "NamedInCapitals": replace(good, caught_by="test_it_is_installed", name="Named-In_Capitals"),
         "DeclaresNoApi": replace(good, caught_by="test_it_declares_the_plugin_api", api=""),
         "WrittenForTheFuture": replace(good, caught_by="test_it_declares_the_plugin_api", api="9.0"),

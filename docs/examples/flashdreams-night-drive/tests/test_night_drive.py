@@ -36,7 +36,7 @@ def test_it_is_dark_beside_the_beam_and_brightest_in_front_of_the_car():
 
 
 def test_by_day_there_is_no_night():
-    assert night_light(NightDecoderConfig(daylight=1.5 / 1.5)).min() >= 0.7
+    assert night_light(NightDecoderConfig(daylight=1.0)).min() >= 0.7
 
 
 def test_the_wheel_turns_no_faster_than_it_may():

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.cli.console import counted, help_page, uses_colour
-from flashdreams.cli.options import HELP, JSON, Option, looks_like_flag, option_rows, take_options
+from flashdreams.cli.options import (
+    HELP,
+    JSON,
+    Option,
+    looks_like_flag,
+    option_rows,
+    stdout_kept,
+    take_options,
+)
 from flashdreams.errors import UnknownSlugError, UsageError, did_you_mean
 from flashdreams.io.fetching import offline
 
@@ -44,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
     Raises:
         UsageError: No plugin is named, or more than one.
-        PluginError: No such plugin is installed, or it has no such slug.
+        PluginError: No such plugin is installed, or it has no such slug, or somebody else claims that too.
     """
     options, words = take_options(argv, (*_OPTIONS, HELP))
     if HELP.name in options:
@@ -54,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
     from flashdreams.testing.installed_plugin import find_plugin
 
     plugin, slugs = find_plugin(_only_name(words)), options.get(SLUG.name, [])
-    _check_slugs(plugin, slugs)
+    with stdout_kept():
+        _check_slugs(plugin, slugs)
     began, as_json = time.perf_counter(), JSON.name in options
     if not as_json:
         print(plugin.origin)
@@ -70,7 +79,7 @@ def _run(distribution: str, slugs: Sequence[str]) -> Iterator[tuple[type[Contrac
     from flashdreams.testing.contract import run_checks
     from flashdreams.testing.installed_contracts import contracts_of
 
-    with offline(), redirect_stdout(io.StringIO()):
+    with offline(), stdout_kept():
         contracts = contracts_of(distribution, slugs)
     for contract in contracts:
         checks, ended = run_checks(contract), False
@@ -150,6 +159,8 @@ def _only_name(words: Sequence[str]) -> str:
 def _check_slugs(plugin: InstalledPlugin, wanted: Sequence[str]) -> None:
     known = [entry.spec.slug for entry in plugin.runners]
     for slug in wanted:
+        if (slug,) in {clash.spec.key for clash in plugin.registry.clashes()}:
+            plugin.registry.runner_config(slug)  # raises, and says who claims it
         if slug not in known:
             raise UnknownSlugError(
                 f"{plugin.name} has no slug {slug!r}.",

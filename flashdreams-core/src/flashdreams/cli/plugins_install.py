@@ -61,7 +61,7 @@ def _check_line(arguments: Sequence[str]) -> None:
             "Write, for instance: flashdreams plugins install PLUGIN",
         )
     for word in arguments:
-        if word.partition("=")[0] in ELSEWHERE:
+        if word.partition("=")[0] in ELSEWHERE or word.startswith("-t"):
             raise UsageError(
                 f"`flashdreams plugins install` does not take {word!r}.",
                 f"It installs into the environment of {sys.executable}, and reads pip's report itself.",
@@ -69,17 +69,20 @@ def _check_line(arguments: Sequence[str]) -> None:
             )
 
 
-def _refuse_harm(before: Packages, changes: Iterable[Change]) -> None:
+def _refuse_harm(before: Packages, changes: Sequence[Change]) -> None:
     after = dict(before)
     for change in changes:
         after[canonicalize_name(change.package.name)] = _known(before, change.package)
     harm = newly_unmet(before, after)
     if harm:
+        name = harm[0].package.name
+        way_out = f"Name {name} on the line too, so that pip looks for versions that fit all of them"
+        if any(name == change.package.name for change in changes):
+            way_out = f"Let pip install what {name} requires: leave out --no-deps"
         raise PluginInstallError(
             " ".join(map(str, harm)),
             f"What is installed must go on working. {_NOTHING_CHANGED}",
-            f"Name {harm[0].package.name} on the line too, so that pip looks for versions that fit all of "
-            "them; or use an environment of its own: python -m venv FOLDER",
+            f"{way_out}; or use an environment of its own: python -m venv FOLDER",
         )
 
 

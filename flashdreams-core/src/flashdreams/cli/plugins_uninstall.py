@@ -33,7 +33,7 @@ def main(argv: list[str]) -> int:
         return 0
     _check_line(names)
     packages = installed_packages()
-    going = [_plugin(packages, name) for name in names]
+    going = list(dict.fromkeys(_plugin(packages, name) for name in names))
     _refuse_harm(packages, going)
     print(table(("GOES", "SLUGS"), [(str(package), _slugs(package)) for package in going]))
     if DRY_RUN.name in taken:

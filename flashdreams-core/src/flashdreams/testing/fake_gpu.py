@@ -40,20 +40,18 @@ def host_syncs_on_fake_gpu(pipeline: StreamInferencePipeline, rollout: Rollout) 
         control, noise = _fake_tree(slot.control), _fake_tree(slot.noise).unbind(0)
         decoder = None if pipeline.decoder is None else _on_fake_gpu(pipeline.decoder)
         states = [None, _fake_tree(slot.decoder.state)]
-    recorder, methods = GraphRecorder(), _HostMethods()
-    try:
-        with torch.no_grad(), mode, recorder, methods:
-            latents = model.generate(cache, control, noise)
-            model.write_context(latents, cache, control)
-            model.transformer.remember_chunk(latents, cache)
-            if isinstance(decoder, StreamingDecoder):
-                for state in states:
-                    decoder(latents, state)
-            elif decoder is not None:
-                decoder(latents)
-    except DataDependentOutputException as error:
-        return [*methods.called, *recorder.host_syncs, str(error.func)]
-    return [*methods.called, *recorder.host_syncs]
+
+    def chunk() -> None:
+        latents = model.generate(cache, control, noise)
+        model.write_context(latents, cache, control)
+        model.transformer.remember_chunk(latents, cache)
+        if isinstance(decoder, StreamingDecoder):
+            for state in states:
+                decoder(latents, state)
+        elif decoder is not None:
+            decoder(latents)
+
+    return _waits(mode, chunk)
 
 
 def host_syncs_of(module: nn.Module, use: Callable[[Any], object]) -> list[str]:
@@ -66,18 +64,29 @@ def host_syncs_of(module: nn.Module, use: Callable[[Any], object]) -> list[str]:
     mode = FakeTensorMode(allow_non_fake_inputs=False)
     with mode:
         copied = _on_fake_gpu(module)
-    recorder, methods, uploads = GraphRecorder(), _HostMethods(), _Uploads()
-    try:
-        with torch.no_grad(), mode, recorder, uploads, methods:
+    uploads = _Uploads()
+
+    def watched() -> None:
+        with uploads:
             use(copied)
+
+    return _waits(mode, watched, uploads.called)
+
+
+def _waits(mode: FakeTensorMode, run: Callable[[], None], others: Sequence[str] = ()) -> list[str]:
+    """What makes the host wait in ``run``; what it raises comes second, since it may follow from a wait."""
+    recorder, methods = GraphRecorder(), _HostMethods()
+    try:
+        with torch.no_grad(), mode, recorder, methods:
+            run()
     except Exception as error:
-        waits = [*methods.called, *recorder.host_syncs, *uploads.called]
+        waits = [*methods.called, *recorder.host_syncs, *others]
         if isinstance(error, DataDependentOutputException):
             waits.append(str(error.func))
         if not waits:
             raise
         return waits
-    return [*methods.called, *recorder.host_syncs, *uploads.called]
+    return [*methods.called, *recorder.host_syncs, *others]
 
 
 class _Uploads(TorchDispatchMode):  # type: ignore[no-untyped-call]

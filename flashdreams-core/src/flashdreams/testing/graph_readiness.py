@@ -7,7 +7,7 @@ many ways, and nothing may wait for a value to come back to the host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,6 +80,8 @@ class GraphReport:
 
     keys_per_rollout: list[set[GraphKey]] = field(default_factory=list)
     """Distinct recordings of a whole chunk (all denoising steps and finalize), per rollout."""
+    declared: set[Hashable] = field(default_factory=set)
+    """What the transformer's ``graph_key`` said of the chunks."""
     host_syncs: list[str] = field(default_factory=list)
     """Operators that make the host wait, in the order met."""
 
@@ -102,7 +104,7 @@ def record_rollouts(
     The encoder, the decoder and the upload of noise run as well, outside the recording, as they would
     outside the graph of the denoising loop.
     """
-    report = GraphReport()
+    report, transformer = GraphReport(), pipeline.diffusion_model.transformer
     for number in range(rollouts):
         keys = set()
         with pipeline.initialize_cache(seed=number, **conditions) as rollout:
@@ -111,6 +113,7 @@ def record_rollouts(
                     pipeline.generate(index, rollout, input=controls(index))
                     pipeline.finalize(index, rollout)
                 keys.add(recorder.key)
+                report.declared.add(transformer.graph_key(rollout.slot.transformer))
                 report.host_syncs += recorder.host_syncs
         report.keys_per_rollout.append(keys)
     return report

@@ -38,12 +38,12 @@ class Unusable(Contract):
     reason: ClassVar[str] = ""
     """How it fails."""
 
-    def test_it_can_be_loaded(self) -> None:
+    def test_it_can_be_tried(self) -> None:
         """Failed, with the reason."""
         broken(
-            f"It cannot be loaded: {self.reason}",
-            "Its target leads to a config, of which a runner or a part can be made without its weights.",
-            "See the traceback with: flashdreams plugins -v; or set it up in Python: "
+            f"It fails before it can be tried: {self.reason}",
+            "Its target leads to a config; a slug's runner says without weights what a rollout begins with.",
+            "See the traceback: flashdreams plugins -v, or in Python "
             "flashdreams.config(SLUG).setup().conditions().",
         )
 

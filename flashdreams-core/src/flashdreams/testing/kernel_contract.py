@@ -132,11 +132,7 @@ class KernelContract(Contract):
         elif is_interpreting():
             self.compare_kernel("cpu")
         else:
-            module = sys.modules[type(self).__module__]
-            faults = interpreted(str(module.__file__))
-            fault = faults.get("") or faults.get(type(self).__qualname__)
-            if fault is not None:
-                raise BrokenPromiseError(*fault)
+            self._interpret()
 
     def compare_kernel(self, device: str) -> None:
         """Hold the kernel to its twin on a device, in this process.
@@ -148,6 +144,19 @@ class KernelContract(Contract):
         if kernel is not None:
             for case in self._cases(device):
                 self._compare(case, kernel, f"the kernel of {self._name}")
+
+    def _interpret(self) -> None:
+        module, name = sys.modules[type(self).__module__], type(self).__qualname__
+        faults = interpreted(str(module.__file__), module.__name__)
+        fault = faults.get("", faults.get(name))
+        if fault is not None:
+            raise BrokenPromiseError(*fault)
+        if name not in faults:
+            broken(
+                f"{name} is not found in {module.__file__} when that is imported again.",
+                "Triton interprets the kernel in a process of its own, which imports the file.",
+                "Define the class at the top of the file, under its own name.",
+            )
 
     def _compare(self, case: _Case, called: Callable[..., Any], name: str) -> None:
         given, of_twin = self._twice(case)

@@ -17,19 +17,21 @@ Fault = tuple[str, str, str]
 
 
 @cache
-def interpreted(path: str) -> dict[str, Fault]:
+def interpreted(path: str, module: str) -> dict[str, Fault | None]:
     """What is wrong with the kernels of the contracts in a file, by class, as Triton interprets them.
 
     They run in a process of their own: one that has compiled cannot interpret. Where none could be run, what
-    is wrong stands under no name.
+    is wrong stands under no name. ``module`` is the name by which the file was imported.
     """
     line = [sys.executable, "-m", "flashdreams.testing.interpreted_kernels", path]
+    line += [module] * (module != "__main__")
     places = pathsep.join(filter(None, sys.path))
     with environment.exported("TRITON_INTERPRET", "1"), environment.exported("PYTHONPATH", places):
         done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return {"": not_run("The file", done.stderr.strip()[-300:], path)}
-    return {name: tuple(fault) for name, fault in json.loads(done.stdout.splitlines()[-1]).items()}
+    told: dict[str, Fault | None] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def not_run(name: str, why: str, path: str) -> Fault:

@@ -113,13 +113,17 @@ class Memories:
     def __init__(self) -> None:
         self.races: list[str] = []
         self._histories: dict[int, History] = {}
+        self._owned: dict[int, History] = {}
 
     def of(self, tensor: Tensor, owner: str | None) -> History:
         """The history of a tensor's memory, begun where there is none."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._histories:
-            self._histories[key] = History(StorageWeakRef(storage), owner)  # type: ignore[no-untyped-call]
+            history = History(StorageWeakRef(storage), owner)  # type: ignore[no-untyped-call]
+            self._histories[key] = history
+            if owner:
+                self._owned[key] = history
         return self._histories[key]
 
     def knows(self, tensor: Tensor) -> bool:
@@ -142,11 +146,16 @@ class Memories:
             history.reads[access.lane] = access
 
     def sweep(self, lanes: Sequence[RecordedLane]) -> None:
-        """Look after memory that was dropped: its own lane may use it again at once."""
+        """Look after memory that was dropped: its own lane may use it again at once.
+
+        Memory without an owner was there before, and its history is kept: so its name is not given again.
+        """
         clocks = {lane.name: lane.clock for lane in lanes}
-        gone = [key for key, history in self._histories.items() if history.is_gone()]
-        for history in map(self._histories.pop, gone):
-            for access in history.accesses() if history.owner else ():
+        gone = [key for key, history in self._owned.items() if history.is_gone()]
+        for key in gone:
+            del self._histories[key]
+            history = self._owned.pop(key)
+            for access in history.accesses():
                 late = not access.is_before(clocks[history.owner or ""])
                 if late and access.lane not in history.kept_for:
                     self._found(

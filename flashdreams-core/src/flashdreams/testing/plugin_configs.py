@@ -11,10 +11,17 @@ from flashdreams.infra.config.target import resolve_target, target_text
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.plugins.blame import FAILURES, one_line
 from flashdreams.plugins.naming import finder, namer
+from flashdreams.plugins.needs import missing
 from flashdreams.plugins.specs import CommandSpec, RunnerSpec
 from flashdreams.plugins.targets import load_command
 from flashdreams.testing.contract import Contract, broken
-from flashdreams.testing.installed_plugin import Added, InstalledPlugin, load_config, nested_configs, owner_of
+from flashdreams.testing.installed_plugin import (
+    Added,
+    InstalledPlugin,
+    load_config,
+    nested_configs,
+    owners_of,
+)
 
 
 class ConfigPromises(Contract):
@@ -57,8 +64,8 @@ class ConfigPromises(Contract):
                 )
 
     def test_everything_named_can_be_imported(self) -> None:
-        """What configs build, those nested in them included."""
-        for where, config in self._parts():
+        """What configs build, those nested in them included; where its needs are met."""
+        for where, config in self._parts(where_needs_are_met=True):
             try:
                 resolve_target(config._target, f"_target of {where}")
             except TargetError as error:
@@ -70,8 +77,9 @@ class ConfigPromises(Contract):
         for where, config in self._parts():
             target = config._target if isinstance(config._target, str) else target_text(config._target)
             module = target.partition(":")[0].partition(".")[0]
-            owner = owner_of(module)
-            if owner is not None and owner not in required and module not in self.plugin.packages:
+            owners = owners_of(module)
+            if owners and not owners & required and module not in self.plugin.packages:
+                owner = min(owners)
                 broken(
                     f"{where} is built by {target}, which is installed by {owner}.",
                     f"What {self.plugin.name} builds comes with it, or with what it requires.",
@@ -143,11 +151,12 @@ class ConfigPromises(Contract):
                     "own.",
                 )
 
-    def _parts(self) -> list[tuple[str, Any]]:
+    def _parts(self, *, where_needs_are_met: bool = False) -> list[tuple[str, Any]]:
         """Every config with a target, those nested in others included, and what it is called."""
         return [
             (f"{entry.spec.label}{f', {where}' * bool(where)}", part)
             for entry, config in self.plugin.configs()
+            if not (where_needs_are_met and missing(entry.spec.needs))
             for where, part in nested_configs(config)
             if hasattr(part, "_target")
         ]

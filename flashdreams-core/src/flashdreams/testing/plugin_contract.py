@@ -56,7 +56,11 @@ class ListingPromises(Contract):
         plugin = self.plugin
         fault = misfit(plugin.origin, plugin.declared_apis)
         if fault is not None:
-            broken(f"{fault.reason[0].upper()}{fault.reason[1:]}.", f"This core offers {API_VERSION}.", f"{fault.next}.")
+            broken(
+                f"{plugin.origin} does not fit: {fault.reason}.",
+                f"This core offers {API_VERSION}.",
+                f"{fault.next}.",
+            )
         if not plugin.declared_apis:
             broken(
                 f"{plugin.name} does not say which plugin API it was written for.",

@@ -22,8 +22,7 @@ class DecoderConfig(InstantiateConfig):
 
     @property
     def first_frames(self) -> int:
-        """Pixel frames that the first latent frame of a video gives; every other gives
-        ``temporal_compression``."""
+        """Pixel frames of the first latent frame of a video; others give ``temporal_compression``."""
         return self.temporal_compression
 
     def __post_init__(self) -> None:

@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from flashdreams.engine.cpu_layout import lay_out_for_cpu
+from flashdreams.errors import BrokenPromiseError, FlashDreamsError
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.runner.base import Runner
 from flashdreams.infra.runner.capabilities import Capabilities
 from flashdreams.io.fetching import fetching_for
+from flashdreams.plugins.blame import FAILURES, one_line
 from flashdreams.plugins.registry import installed_registry
-from flashdreams.testing.contract import Contract, broken
+from flashdreams.testing.contract import Contract, broken, skip
 from flashdreams.testing.promises.subject import Subject
 
 _SLOTS = 3
@@ -24,6 +26,8 @@ _SLOTS = 3
 
 _BUILT: dict[type, Subject] = {}
 """The pipeline under test, by its contract: one at a time, since a pipeline may be large."""
+_NOT_BUILT: set[type] = set()
+"""Contracts whose pipeline could not be built: trying again for each check would tell nothing new."""
 
 
 class PipelinePromises(Contract):
@@ -63,6 +67,11 @@ class PipelinePromises(Contract):
         """The same for two videos side by side: one prompt is given to both, and so is one first frame."""
         return {"batch_size": 2, **{name: _twice(value) for name, value in self.conditions().items()}}
 
+    def test_it_can_be_built(self) -> None:
+        """From its config, with what a rollout begins with."""
+        with self.trial():
+            pass
+
     @contextmanager
     def trial(self) -> Iterator[Subject]:
         """The pipeline under test, built for the first check and thrown away if one breaks it."""
@@ -78,10 +87,26 @@ class PipelinePromises(Contract):
             subject.close()
 
     def _subject(self) -> Subject:
+        if type(self) in _NOT_BUILT:
+            skip("It cannot be built: the first check says why.")
         if type(self) not in _BUILT:
             _BUILT.clear()
-            _BUILT[type(self)] = self._build()
+            _BUILT[type(self)] = self._built()
         return _BUILT[type(self)]
+
+    def _built(self) -> Subject:
+        try:
+            return self._build()
+        except (FlashDreamsError, unittest.SkipTest):
+            _NOT_BUILT.add(type(self))
+            raise
+        except FAILURES as error:
+            _NOT_BUILT.add(type(self))
+            raise BrokenPromiseError(
+                f"The pipeline cannot be built: {one_line(error)}",
+                "config.setup() builds it, and the runner's conditions() say what a rollout begins with.",
+                "Correct what the traceback names: flashdreams.load(SLUG) shows it too.",
+            ) from error
 
     def _build(self) -> Subject:
         runner = self._runner() if self.slug else None

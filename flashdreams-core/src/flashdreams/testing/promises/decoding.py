@@ -11,7 +11,7 @@ from flashdreams.infra.contract import with_state
 from flashdreams.infra.decoder.base import Decoder, StreamingDecoder
 from flashdreams.testing.contract import skip
 from flashdreams.testing.promises.base import PipelinePromises
-from flashdreams.testing.promises.subject import same
+from flashdreams.testing.promises.subject import LONG, same
 
 
 class DecodingPromises(PipelinePromises):
@@ -20,18 +20,13 @@ class DecodingPromises(PipelinePromises):
     def test_decoding_chunk_by_chunk_equals_decoding_the_whole(self) -> None:
         """Within the tolerance that is declared."""
         with self.trial() as subject:
-            pipeline, rollout = subject.pipeline, subject.begin()
-            decoder = pipeline.decoder
+            decoder = subject.pipeline.decoder
             if decoder is None:
                 skip("It has no decoder.")
             subject.needs_chunks(2)
-            pixels, latents = [], []
-            for index in range(subject.at_most(4)):
-                pixels.append(subject.generate(rollout))
-                if rollout.pending is not None:
-                    latents.append(rollout.pending.latents)
-                pipeline.finalize(index, rollout)
-            whole = _decoded(decoder, torch.cat(latents, dim=2))
+            chunks = subject.at_most(LONG)
+            pixels = subject.expected(chunks)
+            whole = _decoded(decoder, torch.cat(subject.expected_latents(chunks), dim=2))
             ends = list(accumulate(chunk.shape[2] for chunk in pixels))
             same(
                 [whole[:, :, begin:end] for begin, end in pairwise([0, *ends])],

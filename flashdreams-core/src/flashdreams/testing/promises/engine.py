@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from itertools import combinations
 
 from flashdreams.plugins.blame import FAILURES, one_line
-from flashdreams.testing.conformance import graph_problems
+from flashdreams.testing.conformance import replay_problems
 from flashdreams.testing.contract import broken, skip
 from flashdreams.testing.fake_gpu import host_syncs_on_fake_gpu
 from flashdreams.testing.graph_readiness import GraphKey, record_rollouts
@@ -35,15 +34,14 @@ class EnginePromises(PipelinePromises):
         """Finitely many graphs serve all chunks: as many as the window has fill levels."""
         with self.trial() as subject:
             _needs_graphs(subject)
-            keys = _graph_keys(subject)
             chunks = subject.at_most(subject.full + 2)
             report = record_rollouts(
                 subject.pipeline, chunks, controls=lambda index: subject.controls[0], **subject.conditions
             )
             recorded = list(report.keys_per_rollout[0])
-            if len(keys) > subject.full:
+            if len(report.declared) > subject.full:
                 broken(
-                    f"{chunks} chunks have {len(keys)} graph keys.",
+                    f"{chunks} chunks have {len(report.declared)} graph keys.",
                     f"There are at most {subject.full}, one for each fill level of the window.",
                     "Let graph_key name only what decides which operators run, and no number that grows.",
                 )
@@ -64,9 +62,9 @@ class EnginePromises(PipelinePromises):
         """Replays equal the code bit for bit, operator by operator."""
         with self.trial() as subject:
             _needs_graphs(subject)
-            problems = graph_problems(
+            problems = replay_problems(
                 subject.pipeline,
-                (subject.at_most(subject.full + 2), 1),
+                [subject.at_most(subject.full + 2)],
                 lambda index: subject.controls[0],
                 **subject.conditions,
             )
@@ -117,15 +115,6 @@ def _apart(recorded: list[GraphKey]) -> str:
     apart = [[one[0] for one, other in zip(*pair, strict=True) if one != other] for pair in pairs]
     least = min(apart, key=len, default=[])
     return f"{least[0]} is given something else" if least else "they are of different lengths"
-
-
-def _graph_keys(subject: Subject) -> set[Hashable]:
-    transformer, keys = subject.pipeline.diffusion_model.transformer, set()
-    with subject.begin() as rollout:
-        for _ in range(subject.at_most(subject.full + 2)):
-            subject.step(rollout)
-            keys.add(transformer.graph_key(rollout.slot.transformer))
-    return keys
 
 
 def _needs_graphs(subject: Subject) -> None:

@@ -42,7 +42,7 @@ class RolloutPromises(PipelinePromises):
         """Two that take turns make what each makes alone."""
         with self.trial() as subject:
             chunks = subject.short
-            alone = [subject.expected(chunks), subject.video(chunks, seed=1)]
+            alone = [subject.expected(chunks), subject.expected(chunks, seed=1)]
             rollouts = [subject.begin(seed=seed) for seed in range(2)]
             mixed: list[Video] = [[], []]
             for _ in range(chunks):

@@ -20,9 +20,20 @@ from flashdreams.testing.contract import broken, skip
 OTHER_PROMPT = "A grey whale breathes out at the surface of a calm sea."
 SHORT = 3
 """Chunks of a short rollout: one without a past, one with, and one whose past has a past."""
+LONG = 4
+"""Chunks of the longest video that checks compare with."""
 
 Video = list[Tensor]
 """Chunks, each ``[B, C, T, H, W]``, copied as they were made."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A video that several checks compare with."""
+
+    chunks: Video
+    latents: Video
+    """Those that each chunk was decoded from, ``[B, C, t, h, w]``."""
 
 
 @dataclass(eq=False)
@@ -38,7 +49,7 @@ class Subject:
     """Inputs of chunks: the first one's, and others that steer elsewhere."""
     capabilities: Capabilities
     _open: list[Rollout] = field(default_factory=list)
-    _expected: Video = field(default_factory=list)
+    _kept: dict[tuple[tuple[str, int], ...], Kept] = field(default_factory=dict)
 
     @property
     def full(self) -> int:
@@ -94,17 +105,50 @@ class Subject:
         with self.begin(**begun) as rollout:
             return self.go_on(rollout, chunks)
 
-    def expected(self, chunks: int) -> Video:
-        """The video of seed 0 and the first control, made once, in memory that no other has used."""
-        if len(self._expected) < chunks:
-            self._expected = self.video(chunks, fresh=True)
-        return self._expected[:chunks]
+    def expected(self, chunks: int, **begun: int) -> Video:
+        """The video of the first control, made once, in memory that no other has used.
+
+        Args:
+            chunks: How many of it.
+            **begun: Its seed, unless it is 0, and its batch size, unless it is 1.
+        """
+        return self._made_once(chunks, **begun).chunks[:chunks]
+
+    def expected_latents(self, chunks: int) -> Video:
+        """The latents that :meth:`expected` was decoded from."""
+        return self._made_once(chunks).latents[:chunks]
+
+    def _made_once(self, chunks: int, **begun: int) -> Kept:
+        key = tuple(sorted(begun.items()))
+        if key not in self._kept or len(self._kept[key].chunks) < chunks:
+            self._kept[key] = self._made(chunks if begun else max(chunks, self.at_most(LONG)), **begun)
+        return self._kept[key]
+
+    def _made(self, chunks: int, **begun: int) -> Kept:
+        made = Kept([], [])
+        with self.begin(fresh=True, **begun) as rollout:
+            for index in range(chunks):
+                made.chunks.append(self.generate(rollout))
+                made.latents.append(latents_of(rollout))
+                self.pipeline.finalize(index, rollout)
+        return made
 
     def close(self) -> None:
         """Give back the memory of all rollouts that were begun here."""
         while self._open:
             with suppress(ClosedRolloutError):
                 self._open.pop().close()
+
+
+def latents_of(rollout: Rollout) -> Tensor:
+    """Clean latents of the chunk that was generated last, ``[B, C, t, h, w]``."""
+    if rollout.pending is None:
+        broken(
+            f"generate({rollout.next_index}) leaves no pending chunk.",
+            "A chunk that was generated waits for finalize.",
+            "Leave generate and finalize of the pipeline as they are, or call them from your own.",
+        )
+    return rollout.pending.latents
 
 
 def other_noise(where: Callable[[int, int, int], bool]) -> NoiseSource:
