@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flashdreams.errors import ComponentError
+from flashdreams.errors import ComponentError, FieldValueError
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.diffusion.scheduler.base import Scheduler
 from flashdreams.infra.encoder.base import Encoder, NullEncoderConfig
@@ -86,6 +86,12 @@ def test_wrong_parts_are_refused_when_they_are_built(path, target, says):
         part = config.encoder if path == "encoder" else config.diffusion_model.scheduler
         part._target = type("Built", (), {"__new__": lambda cls, _: right.setup()})
     with pytest.raises(ComponentError, match=says):
+        config.setup()
+
+
+def test_a_decoder_of_other_latents_is_refused_when_the_pipeline_is_built():
+    config = derive_config(toy_pipeline_config(), decoder=dict(latent_channels=8))
+    with pytest.raises(FieldValueError, match="has 8 latent_channels, the transformer 4"):
         config.setup()
 
 

@@ -67,7 +67,7 @@ def _kind(name: str) -> str:
     if name not in KINDS:
         raise UsageError(
             f"--kind is {name!r}.",
-            did_you_mean(name, KINDS),
+            f"It is one of {', '.join(KINDS)}.",
             "See what each adds: flashdreams new-plugin --help",
         )
     return name

@@ -9,11 +9,11 @@ from importlib import metadata
 
 from flashdreams.errors import PluginNameError
 from flashdreams.plugins.catalogue import catalogue
-from flashdreams.plugins.registry import Registry
+from flashdreams.plugins.registry import CORE_COMMANDS, Registry
 
 PREFIX = "flashdreams-"
 """What the distribution of a plugin is called before the name that its author chose."""
-RESERVED = ("core", "flashdreams", "test", "tests")
+RESERVED = ("core", "flashdreams", "test", "tests", "torch", "numpy", "pytest", *CORE_COMMANDS)
 """Names that would be taken for something else."""
 
 LONGEST = 26
@@ -132,5 +132,5 @@ def _taken(names: Names, what: str) -> PluginNameError:
     return PluginNameError(
         what,
         "A name belongs to one plugin: where two claim it, neither has it.",
-        f"Call yours otherwise: {f'my-{names.name}'[:LONGEST].rstrip('-')}, for instance.",
+        f"Call yours otherwise: {names.name[: LONGEST - 2].rstrip('-')}-2, for instance.",
     )

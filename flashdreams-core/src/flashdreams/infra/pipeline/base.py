@@ -18,6 +18,7 @@ from flashdreams.infra.decoder.base import Decoder
 from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.encoder.base import Encoder
 from flashdreams.infra.pipeline.checks import (
+    check_channels,
     check_ours,
     check_same_config,
     check_seed,
@@ -52,6 +53,7 @@ class StreamInferencePipeline(nn.Module):
     def __init__(self, config: StreamInferencePipelineConfig) -> None:
         super().__init__()
         self.config = config = copy.deepcopy(config)
+        check_channels(config)
         self.dtype = getattr(torch, config.dtype)
         self.observers = Observers()
         self.slots = SlotPool(config.slots, self._allocate_slot)

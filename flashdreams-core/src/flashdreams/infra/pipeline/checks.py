@@ -7,13 +7,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flashdreams.errors import InputError, RolloutError, SnapshotError
+from flashdreams.errors import FieldValueError, InputError, RolloutError, SnapshotError
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.streaming import Streaming
 
 if TYPE_CHECKING:
     from flashdreams.infra.pipeline.base import StreamInferencePipeline
     from flashdreams.infra.pipeline.rollout import Rollout
+
+
+def check_channels(config: StreamInferencePipelineConfig) -> None:
+    """Refuse a decoder of latents that the transformer does not make, where it says what it decodes.
+
+    Raises:
+        FieldValueError: Its ``latent_channels`` are others than the transformer's.
+    """
+    decoded = getattr(config.decoder, "latent_channels", None)
+    made = config.diffusion_model.transformer.latent_channels
+    if decoded not in (None, made):
+        name = type(config.decoder).__name__
+        raise FieldValueError(
+            f"The decoder {name} has {decoded} latent_channels, the transformer {made}.",
+            "A decoder turns the latents of its transformer into pixels.",
+            "Take a decoder of such latents (flashdreams components decoder), or set both to the same.",
+        )
 
 
 def check_seed(seed: int) -> int:

@@ -20,7 +20,8 @@ class RolloutPromises(PipelinePromises):
                 subject.video(subject.short),
                 "a rollout in memory that another has used",
                 "A rollout begins as if it were the first.",
-                "Reset in begin_rollout whatever the transformer's cache holds beside the KV cache.",
+                "Allocate what the transformer's cache holds beside the KV cache in allocate_cache, and "
+                "clear it in place in begin_rollout(cache, context), after super().",
             )
 
     def test_the_prompt_of_the_last_rollout_leaves_no_trace(self) -> None:
