@@ -204,9 +204,12 @@ def test_ctrl_c_keeps_what_came(hub, package, tmp_path):
         stderr=subprocess.PIPE,
     ) as process:
         hub.stalled.wait(30)
-        (part,) = tmp_path.rglob("large.pth.part")
-        while part.stat().st_size < PIECE and process.poll() is None:
+        while process.poll() is None:  # the hub has sent; the other end may not have written yet
+            parts = list(tmp_path.rglob("large.pth.part"))
+            if parts and parts[0].stat().st_size >= PIECE:
+                break
             time.sleep(0.01)
+        (part,) = parts
         process.send_signal(signal.SIGINT)
         assert b"KeyboardInterrupt" in process.communicate(timeout=30)[1]
     hub.stall = None

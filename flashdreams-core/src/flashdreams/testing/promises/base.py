@@ -12,6 +12,7 @@ from torch import Tensor
 from flashdreams.engine.cpu_layout import lay_out_for_cpu
 from flashdreams.errors import BrokenPromiseError, FlashDreamsError
 from flashdreams.infra.config import derive_config
+from flashdreams.infra.device import cpu_threads
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.runner.base import Runner
 from flashdreams.infra.runner.capabilities import Capabilities
@@ -46,6 +47,9 @@ class PipelinePromises(Contract):
     device: ClassVar[str] = "cpu"
     """Where the pipeline is built. Some checks need the CPU, and are skipped elsewhere."""
 
+    threads: ClassVar[int | None] = None
+    """CPU threads to compute with; the runner's where None."""
+
     def make_config(self) -> StreamInferencePipelineConfig:
         """The pipeline's config, before ``overrides``."""
         if self.slug:
@@ -77,7 +81,8 @@ class PipelinePromises(Contract):
         """The pipeline under test, built for the first check and thrown away if one breaks it."""
         subject = self._subject()
         try:
-            yield subject
+            with cpu_threads(subject.threads):
+                yield subject
         except unittest.SkipTest:
             raise
         except BaseException:
@@ -123,6 +128,7 @@ class PipelinePromises(Contract):
             batch_conditions=self.batch_conditions(),
             controls=tuple(controls) or (None,),
             capabilities=self.capabilities or (runner.capabilities if runner else Capabilities()),
+            threads=self.threads or (runner.config.threads if runner else None),
         )
 
     def _runner(self) -> Runner:

@@ -48,6 +48,8 @@ class Subject:
     controls: Sequence[Any]
     """Inputs of chunks: the first one's, and others that steer elsewhere."""
     capabilities: Capabilities
+    threads: int | None = None
+    """CPU threads to compute with; None leaves the number to torch."""
     _open: list[Rollout] = field(default_factory=list)
     _kept: dict[tuple[tuple[str, int], ...], Kept] = field(default_factory=dict)
 
@@ -69,7 +71,7 @@ class Subject:
     def needs_chunks(self, chunks: int) -> None:
         """Skip the check where a video has fewer."""
         if self.at_most(chunks) < chunks:
-            skip(f"A video has {self.capabilities.chunks} chunk at most.")
+            skip(f"A video has at most {self.capabilities.chunks} of the {chunks} chunks that this takes.")
 
     def begin(self, *, fresh: bool = False, **changes: Any) -> Rollout:
         """Begin a rollout of seed 0, in memory that no other has used where it is to be ``fresh``."""
