@@ -4,6 +4,7 @@ import dataclasses
 import re
 import sys
 import types
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -77,14 +78,19 @@ TAKEN_OUT = {
 }
 
 
+@cache
+def written(page):
+    """What a page of the reference is when it is written now."""
+    return page()
+
+
 @pytest.mark.parametrize("what", TAKEN_OUT)
 def test_a_page_without_it_is_out_of_date(docs, what, tmp_path, monkeypatch):
     name, line = TAKEN_OUT[what]
-    text = (DOCS / name).read_text()
-    lines = text.splitlines(keepends=True)
+    lines = (DOCS / name).read_text().splitlines(keepends=True)
     (tmp_path / name).parent.mkdir()
     (tmp_path / name).write_text("".join(each for each in lines if not each.startswith(line)))
-    monkeypatch.setattr(docs, "PAGES", {name: lambda: text})
+    monkeypatch.setattr(docs, "PAGES", {name: partial(written, docs.PAGES[name])})
     assert docs.stale(tmp_path) == [name]
 
 

@@ -7,7 +7,9 @@ import pytest
 
 PAGE = Path(__file__).parents[1] / "docs/tutorial.md"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-INSTALLS_WHAT_IS_THERE = "pip install flashdreams-core flashdreams-pocket"
+INSTALLS_WHAT_IS_THERE = (
+    "pip install -c constraints.txt flashdreams-core/ flashdreams-plugins/flashdreams-pocket/"
+)
 
 
 def steps():
@@ -27,6 +29,10 @@ def pattern(printed):
 def test_blocks_of_text_are_matched_as_they_say():
     assert re.fullmatch(pattern("a ...\nb 2"), "a x\ny\nb  2", re.DOTALL)
     assert not re.fullmatch(pattern("a ...\nb 2"), "a x\nb 3", re.DOTALL)
+
+
+def test_the_step_that_is_left_out_is_the_first():
+    assert [INSTALLS_WHAT_IS_THERE in text for _, _, text, _ in steps()].index(True) == 0
 
 
 @pytest.mark.slow

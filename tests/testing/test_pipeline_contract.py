@@ -50,7 +50,10 @@ def test_what_is_declared_absent_is_skipped_and_said():
     assert said["test_the_prompt_matters"] == "It is declared to take no prompts."
     assert said["test_the_control_matters"] == "It is declared to take no controls."
     assert said["test_graph_keys_settle"] == "It is declared not to be held by graphs."
-    assert said["test_far_chunks_are_like_near_ones"] == "A video has at most 1 of the 1000000 chunks that this takes."
+    assert (
+        said["test_far_chunks_are_like_near_ones"]
+        == "A video has at most 1 of the 1000000 chunks that this takes."
+    )
     assert (
         said["test_videos_of_a_batch_do_not_see_each_other"] == "It is declared to make one video at a time."
     )

@@ -67,9 +67,9 @@ def flashdreams_commands() -> list[CommandSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def flashdreams_rollout_started(rollout: Rollout) -> None:
-    """A rollout has begun; it has no chunk yet.
+    """A rollout has begun, or goes on from a snapshot; ``rollout.next_index`` is the chunk that comes first.
 
-    Called: at the end of ``initialize_cache``, in the thread that called it.
+    Called: at the end of ``initialize_cache``, ``restore`` and ``fork``, in the thread that called it.
     May not: change the rollout; wait for the device.
     Returns: nothing. An implementation that raises is logged once and called no more.
     """

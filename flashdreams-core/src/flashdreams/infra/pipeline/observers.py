@@ -17,7 +17,7 @@ class Observers:
     """Tells nobody. Plugins are told by a subclass of this."""
 
     def rollout_started(self, rollout: Rollout) -> None:
-        """A rollout has begun; no chunk has been made yet."""
+        """A rollout has begun, or goes on from a snapshot."""
 
     def chunk_generated(self, rollout: Rollout, index: int, chunk: Tensor) -> None:
         """Chunk ``index`` has been made: pixels (or latents) ``[B, C, T, H, W]``, not to be changed."""
