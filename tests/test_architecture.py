@@ -38,12 +38,10 @@ DISK_AND_NETWORK = {
     "flashdreams.plugins.catalogue": "reads the catalogue beside it",
     "flashdreams.plugins.installed": "reads the metadata of distributions",
     "flashdreams.plugins.resolution": "reads the requirements of distributions",
-    "flashdreams.plugins.refusals": "reads whether a distribution is installed",
     "flashdreams.cli.console": "asks how wide the terminal is",
     "flashdreams.cli.main": "turns stdout to the null device when nobody reads it",
     "flashdreams.cli.pip": "hands pip the versions that were agreed, and reads its report",
     "flashdreams.cli.probes": "asks how much room is left",
-    "flashdreams.scaffold.names": "reads whether a distribution is installed",
     "flashdreams.scaffold.project": "reads its templates and writes a project",
     "flashdreams.testing.installed_plugin": "reads the metadata and the files of a distribution",
 }

@@ -48,6 +48,15 @@ def read_installed(runner_configs: str = "") -> Installed:
     return installed
 
 
+def is_installed(distribution: str) -> bool:
+    """Whether a distribution of this name is installed, whatever it is."""
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _distributions_with_entry_points(installed: Installed) -> list[str]:
     # Most distributions are none of ours: whether the text names us is read before anything is parsed.
     names: set[str] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from importlib import metadata
 
 from flashdreams.errors import (
     BrokenPluginError,
@@ -19,7 +18,7 @@ from flashdreams.plugins.api import ApiMisfit
 from flashdreams.plugins.blame import BrokenPlugin
 from flashdreams.plugins.catalogue import Known, catalogue
 from flashdreams.plugins.entries import Clash
-from flashdreams.plugins.installed import RUNNER_VARIABLE
+from flashdreams.plugins.installed import RUNNER_VARIABLE, is_installed
 
 _TRACEBACK = "See the traceback with: flashdreams plugins -v"
 
@@ -47,7 +46,7 @@ def _elsewhere(slug: str, meant: str, known: Known, broken: Iterable[BrokenPlugi
         right = f"The slug {meant!r} comes with {fault.distribution}, which is installed and broken."
         return BrokenPluginError(fault.blame, right, _TRACEBACK)
     right = "" if meant == slug else f"Did you mean {meant!r}? "
-    if _is_installed(known.distribution):
+    if is_installed(known.distribution):
         right += f"It comes with another version of {known.distribution} than is installed."
         clone, published = "an up-to-date clone", f"pip install --upgrade {known.distribution}"
     else:
@@ -104,11 +103,3 @@ def claimed(clash: Clash, error: type[PluginError]) -> PluginError:
 def broken_target(fault: BrokenPlugin, right: str) -> BrokenPluginError:
     """What was asked for cannot be loaded."""
     return BrokenPluginError(fault.blame, right, _TRACEBACK)
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True

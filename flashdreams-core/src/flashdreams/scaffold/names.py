@@ -5,10 +5,10 @@ from __future__ import annotations
 import keyword
 import re
 from dataclasses import dataclass
-from importlib import metadata
 
 from flashdreams.errors import PluginNameError
 from flashdreams.plugins.catalogue import catalogue
+from flashdreams.plugins.installed import is_installed
 from flashdreams.plugins.registry import CORE_COMMANDS, Registry
 
 PREFIX = "flashdreams-"
@@ -106,7 +106,7 @@ def check_free(names: Names, slug: str, component_kind: str | None, registry: Re
     Raises:
         PluginNameError: The distribution, the slug or the component's name is taken.
     """
-    if _is_installed(names.distribution):
+    if is_installed(names.distribution):
         raise _taken(names, f"A distribution {names.distribution} is installed.")
     known = catalogue()
     slugs = {entry.spec.slug: str(entry.origin) for entry in registry.runners()}
@@ -118,14 +118,6 @@ def check_free(names: Names, slug: str, component_kind: str | None, registry: Re
     for entry in registry.components():
         if component_kind is not None and entry.spec.key == (component_kind, names.name):
             raise _taken(names, f"The {component_kind} {names.name} is that of {entry.origin}.")
-
-
-def _is_installed(distribution: str) -> bool:
-    try:
-        metadata.distribution(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _taken(names: Names, what: str) -> PluginNameError:
