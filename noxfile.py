@@ -8,7 +8,7 @@ nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 
-PLUGINS = ("pocket", "wan", "taehv", "self-forcing", "causal-forcing")
+PLUGINS = ("pocket", "wan", "taehv", "self-forcing", "causal-forcing", "serve")
 FOLDERS = ("flashdreams-core", *(f"flashdreams-plugins/flashdreams-{name}" for name in PLUGINS))
 PACKAGES = tuple(word for folder in FOLDERS for word in ("-e", folder))
 TRAINING = ("-e", "flashdreams-plugins/flashdreams-pocket[train]")
@@ -18,6 +18,7 @@ TEST_TOOLS = (
     *("pytest", "pytest-xdist", "hypothesis", "mypy", "types-PyYAML"),
     *("hatchling", "twine", "ruff"),
     *("diffusers", "peft"),
+    *("schemathesis", "httpx2"),
     *SITE,
     TRITON,
 )
@@ -49,6 +50,13 @@ def slow(session: nox.Session) -> None:
     """Run the tests that take minutes: long rollouts, whole installations, and pages in a browser."""
     install(session, *PACKAGES, *TRAINING, *TEST_TOOLS, "playwright")
     session.run("pytest", "-m", "slow", *session.posargs, env=ONE_THREAD)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Let clients of all kinds loose on a server for 20 minutes; nothing may be lost, or left behind."""
+    install(session, *PACKAGES, *TEST_TOOLS)
+    session.run("python", "-m", "flashdreams_serve.bench.soak", *(session.posargs or ["--minutes", "20"]))
 
 
 @nox.session

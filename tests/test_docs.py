@@ -42,7 +42,7 @@ PUBLISHED = (
     *("wan2.1-i2v-14b-480p", "wan2.1-t2v-1.3b", "wan2.1-t2v-14b"),
 )
 NEEDS = {
-    "README.md": "environment environment environment",
+    "README.md": "environment environment environment environment",
     "docs/benchmarks/cpu-2026-11-24.md": "hours hours",
     "docs/benchmarks/engine-cpu-2026-11-24.md": "hours hours",
     "docs/benchmarks/pocket-racer-cpu-2026-11-24.md": "hours",
@@ -55,6 +55,7 @@ NEEDS = {
     "docs/plugins/model.md": "environment",
     "docs/quantisation.md": "gpu",
     "docs/quickstart.md": "environment environment",
+    "docs/serve.md": " ".join(["environment"] * 6),
     "flashdreams-core/README.md": "environment",
     "flashdreams-plugins/flashdreams-causal-forcing/README.md": "gpu",
     "flashdreams-plugins/flashdreams-pocket/README.md": "environment environment",

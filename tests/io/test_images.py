@@ -1,4 +1,6 @@
+import io
 import os
+import zlib
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import torch
 from PIL import Image
 
 from flashdreams.errors import ImageError
-from flashdreams.io.images import read_image
+from flashdreams.io.images import as_pixels, decode_image, read_image
 from flashdreams.io.pixels import to_uint8
 
 
@@ -101,3 +103,107 @@ def test_no_file(tmp_path):
     with pytest.raises(ImageError) as caught:
         read_image(tmp_path)
     assert (caught.value.what, caught.value.next) == (f"{tmp_path} is a folder.", "Name a file in it.")
+
+
+def sent(image, kind="PNG", **how):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **how)
+    return buffer.getvalue()
+
+
+def decoded(data, size=(6, 10), most_pixels=10_000):
+    return decode_image(data, size=size, most_pixels=most_pixels)
+
+
+def refused(data, **limits):
+    with pytest.raises(ImageError) as caught:
+        decoded(data, **limits)
+    return caught.value
+
+
+def test_images_that_are_sent(picture):
+    frame = decoded(sent(Image.fromarray(picture)))
+    assert (frame.dtype, frame.shape) == (np.uint8, (6, 10, 3))
+    assert (frame == picture).all()
+    assert (decoded(sent(Image.fromarray(picture), "WEBP", lossless=True)) == picture).all()
+    grey = Image.new("RGB", (10, 6), (40, 90, 200))
+    assert np.abs(decoded(sent(grey, "JPEG", quality=95)).astype(int) - np.array(grey)).max() <= 3
+    assert decoded(sent(Image.fromarray(picture)), size=(64, 32)).shape == (64, 32, 3)
+    assert (to_uint8(as_pixels(frame))[0, 0] == picture).all()
+
+
+def test_other_modes_that_are_sent(picture):
+    colours = Image.fromarray(picture).quantize(8)
+    colours.info["transparency"] = 0
+    assert (decoded(sent(colours)) == np.array(colours.convert("RGB"))).all()
+    alpha = Image.fromarray(np.dstack([picture, picture[..., :1]]))
+    assert (decoded(sent(alpha)) == picture).all()
+    assert (decoded(sent(Image.fromarray(picture[..., 0]))) == picture[..., :1]).all()
+
+
+def test_a_sent_image_is_turned_as_its_camera_says(tmp_path):
+    picture = np.zeros((20, 40, 3), np.uint8)
+    picture[:, :20] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "p.jpg", exif=exif, quality=95)
+    frame = decoded((tmp_path / "p.jpg").read_bytes(), size=(40, 20))
+    assert (frame == to_uint8(read_image(tmp_path / "p.jpg"))[0, 0]).all()
+
+
+def test_a_bomb_is_refused_before_it_is_decoded():
+    """One beyond Pillow's own limit, with next to nothing behind its header, and one within it."""
+    bomb = bytearray(sent(Image.new("RGB", (1, 1))))
+    bomb[16:24] = (30_000).to_bytes(4, "big") * 2
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    for data in (bytes(bomb), sent(Image.new("RGB", (101, 100)))):
+        error = refused(data)
+        assert error.what == "The image has too many pixels."
+        assert error.right == "It may have 10,000."
+    assert decoded(sent(Image.new("RGB", (100, 100)))).shape == (6, 10, 3)
+
+
+def test_more_scans_than_a_picture_needs(picture):
+    data = sent(Image.fromarray(picture), "JPEG", progressive=True)
+    assert decoded(data).shape == (6, 10, 3)
+    scan = data.index(b"\xff\xda")
+    assert "more scans" in refused(data[:scan] + data[scan:-2] * 40 + data[-2:]).what
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "PPM"])
+def test_kinds_that_are_not_taken(picture, kind):
+    data = sent(Image.fromarray(picture), kind)
+    assert refused(data).right == "An image is a PNG, JPEG or WebP file."
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+def test_bytes_that_are_no_image(data):
+    error = refused(data)
+    assert error.what == "The image is none that can be read, or a damaged one."
+    assert error.next == "Save it as PNG, and send that."
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_damaged_images_are_refused_or_read_and_nothing_else(picture, kind):
+    """Cut short anywhere, and with bytes turned at random."""
+    whole = sent(Image.fromarray(picture.repeat(4, 0).repeat(4, 1)), kind)
+    random = np.random.default_rng(0)
+    cut = [whole[:length] for length in range(0, len(whole) - 1, max(1, len(whole) // 40))]
+    turned = [_turned(whole, random) for _ in range(150)]
+    seen = [_tried(data) for data in cut + turned]
+    assert seen.count("refused") > 20
+    assert set(seen) <= {"refused", (6, 10, 3)}
+
+
+def _turned(data, random):
+    changed = bytearray(data)
+    for place in random.integers(0, len(data), 4):
+        changed[place] = random.integers(256)
+    return bytes(changed)
+
+
+def _tried(data):
+    try:
+        return decoded(data).shape
+    except ImageError:
+        return "refused"

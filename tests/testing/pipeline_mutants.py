@@ -16,6 +16,8 @@ from flashdreams.infra.diffusion.scheduler.fm import FlowMatchScheduler
 from flashdreams.infra.diffusion.transformer.base import TransformerCache
 from flashdreams.infra.pipeline import StreamInferencePipeline
 from flashdreams.infra.runner.capabilities import Capabilities
+from flashdreams.infra.runner.steerable import Steerable
+from flashdreams.infra.runner.steering import Axis, Choice, Steering, Text
 from flashdreams.testing import PipelineContract
 from flashdreams.testing.contract import skip
 from flashdreams.testing.toy import (
@@ -65,6 +67,18 @@ class Mutant(PipelineContract):
 
     def conditions(self):
         return {"prompts": ["a road"]}
+
+    def steerable(self):
+        return self.steered_by()
+
+    class steered_by(Steerable):
+        def steering(self):
+            wheel = Axis(name="steer", low=-2.0)
+            new_prompt = Text(name="prompt", longest=20)
+            return Steering(axes=(wheel,), prompt=new_prompt)
+
+        def steered(self, values):
+            return values["steer"]
 
 
 class TestNoFault(Mutant):
@@ -700,3 +714,62 @@ class TestOneScratchForTwo(Mutant):
         def forward(self, latents, state):
             pixels, state = super().forward(latents, state)
             return self.scratch(pixels).clamp(-1, 1), state
+
+
+# --- what people are offered
+
+
+class TestPedalWithoutEffect(Mutant):
+    found_by = "test_whatever_people_set_steers_a_chunk"
+
+    class steered_by(Mutant.steered_by):
+        def steering(self):
+            return Steering(axes=(Axis(name="pedal"),))
+
+
+class TestOptionThatIsNone(Mutant):
+    found_by = "test_whatever_people_set_steers_a_chunk"
+
+    class steered_by(Mutant.steered_by):
+        def steering(self):
+            return Steering(choices=(Choice(name="gear", options=("forward", "reverse")),))
+
+        def steered(self, values):
+            return {"forward": 1.0}[values["gear"]]
+
+
+class TestTextThatIsLost(Mutant):
+    found_by = "test_whatever_people_set_steers_a_chunk"
+
+    class steered_by(Mutant.steered_by):
+        def steering(self):
+            return Steering(texts=(Text(name="words"),))
+
+        def steered(self, values):
+            return values.get("words")
+
+
+class TestLowerThanItGoes(Mutant):
+    found_by = "test_whatever_people_set_steers_a_chunk"
+
+    class encoder(ToyControlEncoder):
+        def forward(self, input, state):
+            if input is not None and input < -1:
+                raise ValueError("too far to the left")
+            return super().forward(input, state)
+
+
+class TestStartsNowhere(Mutant):
+    found_by = "test_whatever_people_may_begin_with_begins_a_rollout"
+
+    class steered_by(Mutant.steered_by):
+        def steering(self):
+            return Steering(starts=("nowhere",))
+
+
+class TestTakesNoImage(Mutant):
+    found_by = "test_whatever_people_may_begin_with_begins_a_rollout"
+
+    class steered_by(Mutant.steered_by):
+        def steering(self):
+            return Steering(image=True, needs_image=True)

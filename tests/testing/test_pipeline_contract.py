@@ -57,7 +57,11 @@ def test_what_is_declared_absent_is_skipped_and_said():
     assert (
         said["test_videos_of_a_batch_do_not_see_each_other"] == "It is declared to make one video at a time."
     )
-    assert len(said) == 18
+    assert (
+        said["test_whatever_people_set_steers_a_chunk"]
+        == "Without a slug there is no runner that offers anything."
+    )
+    assert len(said) == 20
 
 
 def test_controls_that_are_declared_have_to_be_shown():

@@ -18,6 +18,9 @@ VARIABLES = {
     "FLASHDREAMS_RUNNER_CONFIGS": (
         "Slugs to register without an installation: slug=package.module:NAME, separated by commas."
     ),
+    "FLASHDREAMS_TOKEN": (
+        "What clients show a server, and what a server asks them for, where neither is told another."
+    ),
     "NO_COLOR": "Plain text, whatever its value (https://no-color.org).",
     "TERM": "What the terminal can do; a dumb one, or none, gets plain text.",
     "XDG_CACHE_HOME": "Folder for the caches of all programs; ~/.cache where it is not set.",
@@ -39,6 +42,11 @@ def cache_folder() -> Path:
     if own:
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flashdreams"
+
+
+def token() -> str | None:
+    """``FLASHDREAMS_TOKEN``, or None where it is not set or empty."""
+    return os.environ.get("FLASHDREAMS_TOKEN") or None
 
 
 def wants_plain_text() -> bool:

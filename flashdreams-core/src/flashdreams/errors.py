@@ -102,6 +102,10 @@ class PluginInstallError(PluginError):
     """A plugin that cannot be installed or uninstalled as asked, without harm to others."""
 
 
+class MissingExtraError(PluginError):
+    """A part of FlashDreams that only an extra installs, and that is not installed."""
+
+
 class ComponentError(FlashDreamsError):
     """A component that does not keep the contract of its base class; its author's mistake."""
 
@@ -220,6 +224,50 @@ class ArtefactError(FlashDreamsError):
 
 class GraphCaptureError(DeviceError):
     """A CUDA graph was demanded, and cannot be captured."""
+
+
+class ServerError(FlashDreamsError):
+    """A server did not do what its client asked of it.
+
+    Args:
+        what: What is wrong, with the offending value.
+        right: What would have been right.
+        next: What to do next.
+        code: A word for programs.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, right: str, next: str, code: str = "") -> None:
+        super().__init__(what, right, next)
+        self.code = code
+
+
+class NoServerError(ServerError):
+    """Nobody answers at an address, or somebody who is no server of FlashDreams."""
+
+
+class ServerRefusedError(ServerError):
+    """The server refused a request; ``code`` and the three parts are its own."""
+
+
+class ServerTimeoutError(ServerError):
+    """A server did not do in time what its client waited for."""
+
+
+class SessionQueuedError(ServerTimeoutError):
+    """A session had no turn yet when its client would wait no longer."""
+
+    position: int = 0
+    """Sessions ahead of it in the queue, itself included."""
+
+
+class SessionEndedError(ServerError):
+    """A session is over; ``code`` is why, as the server says it."""
+
+
+class ConnectionLostError(ServerError):
+    """The connection to a session was lost, and could not be made again."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -16,6 +16,7 @@ The slow twin is :class:`flashdreams.core.kv_cache_naive.NaiveKVCache`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -181,6 +182,23 @@ class KVCache:
         else:
             self.index, self.filled = -1, 0
 
+    def gather(self, others: Sequence[KVCache]) -> None:
+        """Hold side by side what caches of single videos hold, all at one chunk, which this one begins.
+
+        Where a video has several rows, as under guidance, its n-th row stands among the n-th of all videos.
+        """
+        if others[0].index < 0:
+            self.index, self.filled = -1, 0
+            return
+        self.begin_chunk(others[0].index)
+        self._share(others, slice(0, self.filled), lambda mine, theirs: mine.copy_(theirs))
+
+    def scatter(self, others: Sequence[KVCache]) -> None:
+        """Hand the current chunk back to the caches that were gathered, to each that of its own video."""
+        start = self._place(self.index) * self.chunk * self.frame_tokens
+        written = slice(start, start + self.chunk * self.frame_tokens)
+        self._share(others, written, lambda mine, theirs: theirs.copy_(mine))
+
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Take up a snapshot, at the addresses that the cache has.
 
@@ -230,6 +248,12 @@ class KVCache:
     @property
     def _layout(self) -> tuple[int, int, int, str]:
         return (self.window, self.sink, self.chunk, self.rope_positions)
+
+    def _share(self, others: Sequence[KVCache], tokens: slice, copy: Callable[[Tensor, Tensor], Any]) -> None:
+        """Copy some tokens between the rows of each video here and the cache of its own."""
+        for name, memory in self._memories.items():
+            for number, other in enumerate(others):
+                copy(memory[:, number :: len(others), tokens], other._memories[name][:, :, tokens])
 
     def _place(self, index: int) -> int:
         """Where chunk ``index`` goes, counted in chunks."""

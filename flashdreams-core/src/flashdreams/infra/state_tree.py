@@ -25,7 +25,7 @@ def mapped(function: Callable[[Tensor], Tensor], tree: Any) -> Any:
     """
     if isinstance(tree, Tensor):
         return function(tree)
-    return _rebuilt(tree, [mapped(function, child) for _, child in _children(tree)])
+    return rebuilt(tree, [mapped(function, child) for _, child in children(tree)])
 
 
 def tensors(tree: Any) -> Iterator[Tensor]:
@@ -35,7 +35,7 @@ def tensors(tree: Any) -> Iterator[Tensor]:
     elif hasattr(tree, "state_tensors"):
         yield from tree.state_tensors()
     else:
-        for _, child in _children(tree):
+        for _, child in children(tree):
             yield from tensors(child)
 
 
@@ -43,9 +43,9 @@ def signature(tree: Any) -> Any:
     """Structure, shapes, dtypes and plain values of a tree, comparable with ``==``."""
     if isinstance(tree, Tensor):
         return (tuple(tree.shape), tree.dtype)
-    children = _children(tree)
-    if children or not isinstance(tree, _PLAIN):
-        return (type(tree), [(key, signature(child)) for key, child in children])
+    inside = children(tree)
+    if inside or not isinstance(tree, _PLAIN):
+        return (type(tree), [(key, signature(child)) for key, child in inside])
     return (type(tree), tree)
 
 
@@ -80,20 +80,20 @@ def snapshot(tree: Any) -> Any:
     """A copy of a tree in host memory that shares nothing with it."""
     if isinstance(tree, Tensor):
         return tree.detach().to("cpu", copy=True)
-    if _looks_after_itself(tree):
+    if looks_after_itself(tree):
         return tree.snapshot()
-    return _rebuilt(tree, [snapshot(child) for _, child in _children(tree)])
+    return rebuilt(tree, [snapshot(child) for _, child in children(tree)])
 
 
 def restored(current: Any, saved: Any, device: torch.device) -> Any:
     """What :func:`snapshot` saved, at ``current``'s addresses where the two have one shape."""
-    if _looks_after_itself(current):
+    if looks_after_itself(current):
         current.restore(saved)
         return current
-    here = dict(_children(current))
+    here = dict(children(current))
     if not here or type(current) is not type(saved):
         return updated(current, saved, device)
-    return _rebuilt(saved, [restored(here.get(key), child, device) for key, child in _children(saved)])
+    return rebuilt(saved, [restored(here.get(key), child, device) for key, child in children(saved)])
 
 
 def carried_over(current: Any, other: Any, device: torch.device) -> Any:
@@ -101,31 +101,36 @@ def carried_over(current: Any, other: Any, device: torch.device) -> Any:
 
     An object that looks after itself does it by ``take(other)`` where it can, else by way of a snapshot.
     """
-    if _looks_after_itself(current):
+    if looks_after_itself(current):
         if hasattr(current, "take"):
             current.take(other)
         else:
             current.restore(other.snapshot())
         return current
-    here = dict(_children(current))
+    here = dict(children(current))
     if not here or type(current) is not type(other):
         return updated(current, other, device)
-    return _rebuilt(other, [carried_over(here.get(key), child, device) for key, child in _children(other)])
+    return rebuilt(other, [carried_over(here.get(key), child, device) for key, child in children(other)])
 
 
-def _looks_after_itself(tree: Any) -> bool:
+def looks_after_itself(tree: Any) -> bool:
+    """Whether it is an object with ``snapshot()`` and ``restore(snapshot)``, which is no tree inside."""
     return hasattr(tree, "snapshot") and hasattr(tree, "restore")
 
 
-def _children(tree: Any) -> list[tuple[Any, Any]]:
-    """The trees right inside a tree, each with its place; in an order that does not depend on history."""
+def children(tree: Any) -> list[tuple[Any, Any]]:
+    """The trees right inside a tree, each with its place; in an order that does not depend on history.
+
+    Raises:
+        TypeError: It is no tree.
+    """
     if isinstance(tree, dict):
         return sorted(tree.items(), key=lambda item: repr(item[0]))
     if isinstance(tree, (list, tuple)):
         return list(enumerate(tree))
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
         return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
-    if isinstance(tree, (Tensor, *_PLAIN)) or _looks_after_itself(tree):
+    if isinstance(tree, (Tensor, *_PLAIN)) or looks_after_itself(tree):
         return []
     raise TypeError(
         f"{type(tree).__name__} cannot be part of a rollout's state: it holds tensors, plain values, "
@@ -133,15 +138,15 @@ def _children(tree: Any) -> list[tuple[Any, Any]]:
     )
 
 
-def _rebuilt(tree: Any, children: list[Any]) -> Any:
-    """A tree like ``tree`` with other children, in the order of :func:`_children`."""
+def rebuilt(tree: Any, inside: list[Any]) -> Any:
+    """A tree like ``tree`` with others right inside it, in the order of :func:`children`."""
     if isinstance(tree, dict):
-        return dict(zip((key for key, _ in _children(tree)), children, strict=True))
+        return dict(zip((key for key, _ in children(tree)), inside, strict=True))
     if isinstance(tree, (list, tuple)):
-        return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
-    if children:
+        return type(tree)(*inside) if hasattr(tree, "_fields") else type(tree)(inside)
+    if inside:
         clone = copy.copy(tree)
-        for field, child in zip(dataclasses.fields(tree), children, strict=True):
+        for field, child in zip(dataclasses.fields(tree), inside, strict=True):
             object.__setattr__(clone, field.name, child)
         return clone
     return tree

@@ -33,8 +33,13 @@ def earlier_figures(path: Path, slug: str) -> dict[str, Any]:
     return found
 
 
-def check_document(path: Path, slug: str) -> None:
+def check_document(path: Path, slug: str, *, command: str = BENCHMARK) -> None:
     """Refuse a name for a document of ``slug`` where something else would be replaced.
+
+    Args:
+        path: The document.
+        slug: What is measured.
+        command: What measures it, which is also what its figures call themselves.
 
     Raises:
         OutputError: It is not Markdown; or something is there that is no document of the same slug.
@@ -43,17 +48,17 @@ def check_document(path: Path, slug: str) -> None:
         raise OutputError(
             f"The document is {path}.", "It is written in Markdown.", f"Name it {path.stem}.md, for instance."
         )
-    if (path.exists() or path.is_symlink()) and not _is_document(path, slug):
+    if (path.exists() or path.is_symlink()) and not _is_document(path, slug, command):
         raise OutputError(
-            f"{path} exists already, and is no document that `flashdreams bench {slug}` wrote.",
+            f"{path} exists already, and is no document that `flashdreams {command} {slug}` wrote.",
             "Only an earlier document of the same slug is replaced.",
-            f"Name another file, {_free(slug)} for instance.",
+            f"Name another file, {_free(slug, command)} for instance.",
         )
 
 
-def _is_document(path: Path, slug: str) -> bool:
+def _is_document(path: Path, slug: str, command: str) -> bool:
     found = last_object(path)
-    if found.get("benchmark") != BENCHMARK or found.get("slug") != slug:
+    if found.get("benchmark") != command or found.get("slug") != slug:
         return False
     return path.read_text(encoding="utf-8").startswith(f"# {slug}, ")
 
@@ -66,6 +71,6 @@ def _no_figures(what: str, slug: str) -> UsageError:
     )
 
 
-def _free(slug: str) -> Path:
+def _free(slug: str, command: str = BENCHMARK) -> Path:
     """A name that nothing has yet, in the folder that the command was called in."""
-    return free_output(Path(), f"{slug}-bench", ".md")
+    return free_output(Path(), f"{slug}-{command}", ".md")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,16 @@ from typing import TYPE_CHECKING
 from flashdreams.errors import ImageError
 
 if TYPE_CHECKING:
+    from PIL import Image
     from torch import Tensor
 
     from flashdreams.io.writer import Frames
+
+
+_SENT = ("PNG", "JPEG", "WEBP")
+"""What :func:`decode_image` takes; Pillow reads more, some of it by way of other programs."""
+_SCAN, _SCANS = b"\xff\xda", 64
+"""What begins a scan of a JPEG, and how many it may have: each may cost as much as a whole picture."""
 
 
 def read_image(path: str | Path, *, size: tuple[int, int] | None = None) -> Tensor:
@@ -28,23 +36,66 @@ def read_image(path: str | Path, *, size: tuple[int, int] | None = None) -> Tens
     Raises:
         ImageError: The file cannot be read, or is no image.
     """
+    return as_pixels(_fitted(_read(Path(path)), size))
+
+
+def decode_image(data: bytes, *, size: tuple[int, int], most_pixels: int) -> Frames:
+    """Decode an image that somebody sent, uint8 ``[H, W, 3]``: turned, scaled and cut as by `read_image`.
+
+    Args:
+        data: A PNG, JPEG or WebP file.
+        size: Height and width to bring it to.
+        most_pixels: Pixels that it may have; what says that it has more is not decoded.
+
+    Raises:
+        ImageError: It is none of these, damaged, or too large. The text names no file and quotes nothing.
+    """
+    from PIL import Image
+
+    if data.count(_SCAN) > _SCANS and data.startswith(b"\xff\xd8"):
+        raise _not_sent("The image has more scans than any picture needs.")
+    try:
+        with Image.open(io.BytesIO(data), formats=_SENT) as image:
+            if image.width * image.height <= most_pixels:
+                return _fitted(_rgb(image), size)
+    except Exception as error:  # whatever Pillow makes of bytes from anybody: it has no one error for them
+        if not isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+            raise _not_sent("The image is none that can be read, or a damaged one.") from error
+    raise ImageError(
+        "The image has too many pixels.",
+        f"It may have {most_pixels:,}.",
+        "Make it smaller, and send it again.",
+    )
+
+
+def as_pixels(frame: Frames) -> Tensor:
+    """A frame, uint8 ``[H, W, 3]``, as pixels, float32 ``[1, 3, 1, H, W]`` in [-1, 1]."""
     import torch
 
-    levels = torch.from_numpy(_fitted(_read(Path(path)), size))
+    levels = torch.from_numpy(frame)
     return (levels.permute(2, 0, 1)[None, :, None].float() / 127.5 - 1).contiguous()
 
 
 def _read(path: Path) -> Frames:
-    import imageio.v3 as imageio
     from PIL import Image
 
     try:
-        frame: Frames = imageio.imread(path, index=0, plugin="pillow", mode="RGB", rotate=True)
-        return frame
-    # Pillow has no one error for a damaged file, and imageio wraps some that it raises.
+        with Image.open(path) as image:
+            return _rgb(image)
+    # Pillow has no one error for a damaged file.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        is_bomb = any(isinstance(e, Image.DecompressionBombError) for e in (error, error.__cause__))
-        raise _unreadable(path, is_bomb) from error
+        raise _unreadable(path, isinstance(error, Image.DecompressionBombError)) from error
+
+
+def _rgb(image: Image.Image) -> Frames:
+    import numpy as np
+    from PIL import ImageOps
+
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _not_sent(what: str) -> ImageError:
+    return ImageError(what, "An image is a PNG, JPEG or WebP file.", "Save it as PNG, and send that.")
 
 
 def _unreadable(path: Path, is_bomb: bool) -> ImageError:

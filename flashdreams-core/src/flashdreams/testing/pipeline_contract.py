@@ -12,12 +12,14 @@ from flashdreams.testing.promises.frames import FramePromises
 from flashdreams.testing.promises.memory import MemoryPromises
 from flashdreams.testing.promises.modules import ModulePromises
 from flashdreams.testing.promises.rollouts import RolloutPromises
+from flashdreams.testing.promises.steering import SteeringPromises
 from flashdreams.testing.promises.steps import StepPromises
 
 __all__ = ["PipelineContract"]
 
 
 class PipelineContract(
+    SteeringPromises,
     EnginePromises,
     MemoryPromises,
     DecodingPromises,
@@ -38,7 +40,8 @@ class PipelineContract(
             slug = "my-model"
 
     Conditions, controls and capabilities come from the slug's runner. Without a slug, set ``pipeline_config``
-    (or override ``make_config``), ``controls`` and ``capabilities``, and override ``conditions``.
+    (or override ``make_config``), ``controls`` and ``capabilities``, and override ``conditions`` and, where
+    people steer, ``steerable``.
 
     The checks of the last base come first. They are in an order in which the first that fails names the
     fault: what a chunk is, then what modules keep, then noise, and only then what relies on all of these.

@@ -13,16 +13,24 @@ from torch import Tensor
 
 from flashdreams.errors import ControlError
 from flashdreams.infra.runner.base import Capabilities, Runner
+from flashdreams.infra.runner.steering import Axis, Steering
 from flashdreams.io.images import read_image
 from flashdreams.io.video import to_uint8
 from flashdreams_pocket.config import FRAME_SIZE, RacerRunnerConfig, StartClipEncoderConfig
-from flashdreams_pocket.controls import as_record, is_control_file, read_controls
+from flashdreams_pocket.controls import LIMITS, WORDS, as_record, is_control_file, read_controls
 from flashdreams_pocket.drivers import Driver, driver
 from flashdreams_pocket.shipped import load_start, start_names
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 POLICY = "policy:"
 NO_FILE = ("shipped", "random")  # weights that are named otherwise than by their file
+KEYS = {
+    "steer": {"ArrowLeft": "left", "KeyA": "left", "ArrowRight": "right", "KeyD": "right"},
+    "gas": {"ArrowUp": "gas", "KeyW": "gas"},
+    "brake": {"ArrowDown": "brake", "KeyS": "brake", "Space": "brake"},
+}
+"""The word of a script that each key of an axis stands for."""
+PAD = {"steer": "left-x", "gas": "right-trigger", "brake": "left-trigger"}
 
 
 class RacerRunner(Runner):
@@ -46,6 +54,20 @@ class RacerRunner(Runner):
     def control_examples(self) -> Sequence[tuple[float, float, float]]:
         """Straight ahead, and to either side."""
         return [(0.0, 0.5, 0.0), (-0.8, 0.3, 0.0), (0.8, 0.3, 0.0)]
+
+    def steering(self) -> Steering:
+        """Wheel and pedals, held as hard as the words of a script hold them, and the shipped start clips."""
+        axes = tuple(
+            Axis(
+                name=name,
+                low=low,
+                high=high,
+                keys={key: WORDS[word][name] for key, word in KEYS[name].items()},
+                pad=PAD[name],
+            )
+            for name, (low, high) in LIMITS.items()
+        )
+        return Steering(axes=axes, starts=self._starts, image=bool(self._starts))
 
     def record(self) -> dict[str, Any]:
         """The controls as they were understood, so that a reader need not have their file."""
@@ -84,13 +106,24 @@ class RacerRunner(Runner):
     def _script(self) -> np.ndarray:
         return read_controls(self.config.controls)
 
+    @property
+    def _own_start(self) -> str | None:
+        """Name of a shipped clip or path of an image; None where another context encoder decides."""
+        encoder = self.config.pipeline.diffusion_model.transformer.context_encoder
+        if self.config.first_frame is None and isinstance(encoder, StartClipEncoderConfig):
+            return encoder.start
+        return self.config.first_frame
+
+    @cached_property
+    def _starts(self) -> tuple[str, ...]:
+        """Names of the shipped clips, its own first; none where another context encoder decides."""
+        own = self._own_start
+        return () if own is None else tuple(sorted(start_names(), key=lambda name: name != own))
+
     @cached_property
     def _start(self) -> str | Tensor | None:
         """Name of a shipped clip, pixels of an image, or None where another context encoder decides."""
-        encoder = self.config.pipeline.diffusion_model.transformer.context_encoder
-        first = self.config.first_frame
-        if first is None and isinstance(encoder, StartClipEncoderConfig):
-            first = encoder.start
+        first = self._own_start
         if first is None or first in start_names():
             return first
         if not os.path.exists(first):

@@ -9,7 +9,6 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from flashdreams.errors import FieldValueError, RolloutError
 from flashdreams.infra import state_tree
 from flashdreams.infra.conditions import Conditions
 from flashdreams.infra.config.placement import placing
@@ -19,6 +18,7 @@ from flashdreams.infra.diffusion.model.base import DiffusionModel
 from flashdreams.infra.encoder.base import Encoder
 from flashdreams.infra.pipeline.checks import (
     check_channels,
+    check_may_move,
     check_ours,
     check_same_config,
     check_seed,
@@ -146,26 +146,36 @@ class StreamInferencePipeline(nn.Module):
         cache.check_generate(autoregressive_index)
         cache.path = self.execution.begin_chunk(cache, autoregressive_index)
         with self.execution.work(input):
-            control = self.stages.encode(cache.slot, input)
-            cache.pending = None
-            chunk, latents = self._made(autoregressive_index, cache, control)
+            given = self.prepare(autoregressive_index, cache, input)
+            chunk, latents = self._made(cache.slot, given)
         cache.pending = PendingChunk(autoregressive_index, latents)
         self.execution.catch_up([chunk, latents])
         self.observers.chunk_generated(cache, autoregressive_index, chunk)
         return chunk
 
-    def _made(self, index: int, rollout: Rollout, control: Any) -> tuple[Tensor, Tensor]:
-        """Pixels and clean latents of a chunk, both the caller's to keep."""
-        slot, execution, stages = rollout.slot, self.execution, self.stages
-        transformer = self.diffusion_model.transformer
+    def prepare(self, index: int, rollout: Rollout, input: Any) -> Tensor | None:
+        """Lay out in the slot what a chunk is made from: what steers it, and its noise.
+
+        Returns:
+            Clean latents of a chunk that is given, and not made: ``[B, C, T, H, W]``.
+        """
+        slot, transformer = rollout.slot, self.diffusion_model.transformer
+        control = self.stages.encode(slot, input)
+        rollout.pending = None
         slot.control = transformer.take_control(slot.transformer, index, control)
         transformer.begin_chunk(slot.transformer, index)
         given = transformer.given_chunk(slot.transformer, index)
-        if given is not None:
-            slot.latents.copy_(like_noise(given, slot.noise[0], transformer))
-        else:
+        if given is None:
             fill_noise(slot.noise, rollout.noise_source, rollout.seed, index)
+        return given
+
+    def _made(self, slot: Slot, given: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Pixels and clean latents of a chunk, both the caller's to keep."""
+        execution, stages = self.execution, self.stages
+        if given is None:
             execution.run(stages.denoise, slot)
+        else:
+            slot.latents.copy_(like_noise(given, slot.noise[0], self.diffusion_model.transformer))
         latents = slot.latents.clone()
         execution.rejoin()
         slot.to_decode.copy_(latents)
@@ -245,18 +255,7 @@ class StreamInferencePipeline(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move to another device; memory that waits for rollouts is dropped, since it lies on the old one."""
-        if self.slots.lent:
-            raise RolloutError(
-                f"The pipeline was moved or cast with {self.slots.lent} rollouts alive.",
-                "Their memory lies where the pipeline was.",
-                "Close them first, or snapshot them and restore them afterwards.",
-            )
-        if fn(self._anchor).dtype != self.dtype:
-            raise FieldValueError(
-                f"The pipeline was cast from {self.dtype} to {fn(self._anchor).dtype}.",
-                "Its dtype is part of its config, where noise and caches take it from.",
-                "Derive a config with another dtype and set that up.",
-            )
+        check_may_move(self.slots.lent, self.dtype, fn(self._anchor).dtype)
         self.execution.forget()
         self.slots.clear()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

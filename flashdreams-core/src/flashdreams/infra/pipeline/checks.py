@@ -12,6 +12,8 @@ from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.streaming import Streaming
 
 if TYPE_CHECKING:
+    import torch
+
     from flashdreams.infra.pipeline.base import StreamInferencePipeline
     from flashdreams.infra.pipeline.rollout import Rollout
 
@@ -127,4 +129,25 @@ def check_same_config(taken: StreamInferencePipelineConfig, here: StreamInferenc
             f"The snapshot was taken from the pipeline {taken.name!r}, whose config differs.",
             "A snapshot goes on where every part is the same.",
             "Set a pipeline up from the config that it was taken with, snapshot.config.",
+        )
+
+
+def check_may_move(lent: int, dtype: torch.dtype, cast_to: torch.dtype) -> None:
+    """Refuse to move or cast a pipeline whose rollouts would not come along.
+
+    Raises:
+        RolloutError: Rollouts are alive.
+        FieldValueError: It would be cast to another dtype.
+    """
+    if lent:
+        raise RolloutError(
+            f"The pipeline was moved or cast with {lent} rollouts alive.",
+            "Their memory lies where the pipeline was.",
+            "Close them first, or snapshot them and restore them afterwards.",
+        )
+    if cast_to != dtype:
+        raise FieldValueError(
+            f"The pipeline was cast from {dtype} to {cast_to}.",
+            "Its dtype is part of its config, where noise and caches take it from.",
+            "Derive a config with another dtype and set that up.",
         )

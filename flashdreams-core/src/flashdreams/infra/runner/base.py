@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +18,7 @@ from flashdreams.infra.runner.profiling import Profiling
 from flashdreams.infra.runner.progress import Pace, Progress
 from flashdreams.infra.runner.recording import Leaving, Recording, RunSummary
 from flashdreams.infra.runner.run_record import run_record
+from flashdreams.infra.runner.steerable import Steerable
 from flashdreams.io.latents import to_array
 from flashdreams.io.outputs import (
     LATENTS_SUFFIX,
@@ -41,12 +42,13 @@ if TYPE_CHECKING:
 __all__ = ["Capabilities", "RunSummary", "Runner", "RunnerConfig"]
 
 
-class Runner:
+class Runner(Steerable):
     """Makes the video of a slug and writes it.
 
     Subclasses say what a rollout begins with (:meth:`conditions`), what steers each chunk
-    (:meth:`control`), which files they read (:meth:`input_files`) and what else belongs in the record
-    (:meth:`record`), or override :meth:`run` wholly. Nothing is built until it is needed.
+    (:meth:`control`), how people steer (:meth:`steering`), which files they read (:meth:`input_files`) and
+    what else belongs in the record (:meth:`record`), or override :meth:`run` wholly. Nothing is built until
+    it is needed.
     """
 
     config: RunnerConfig
@@ -57,26 +59,6 @@ class Runner:
 
     def __init__(self, config: RunnerConfig) -> None:
         self.config = config
-
-    def conditions(self) -> dict[str, Any]:
-        """Arguments of ``initialize_cache`` beside the seed: also asked for before the pipeline is built."""
-        return {}
-
-    def control(self, index: int, last_chunk: Tensor | None) -> Any:
-        """What steers chunk ``index``.
-
-        Args:
-            index: The chunk, from 0.
-            last_chunk: Pixels of the chunk before it, ``[B, 3, T, H, W]`` in [-1, 1]; None at first.
-        """
-        return None
-
-    def control_examples(self) -> Sequence[Any]:
-        """Controls that steer apart, as :meth:`control` would give them; none where nothing can be steered.
-
-        For whoever tries a model out without knowing it: tests, warm-up, a page that steers.
-        """
-        return ()
 
     def record(self) -> dict[str, Any]:
         """What else the video is made from, as plain values: asked for before the pipeline is built."""
@@ -189,6 +171,11 @@ class Runner:
             return Leaving(lambda: to_array(departure.arrived()), departure.is_here, chunk.shape[2])
         departure = self._exit.send_pixels(chunk)
         return Leaving(lambda: self.frames(departure.arrived().numpy()), departure.is_here, chunk.shape[2])
+
+    def showing(self, chunk: Tensor) -> Leaving:
+        """Send the pixels of a chunk off to be looked at: frames as they were made, not enlarged."""
+        departure = self._exit.send_pixels(chunk)
+        return Leaving(lambda: side_by_side(departure.arrived().numpy()), departure.is_here, chunk.shape[2])
 
     def frames(self, videos: Frames) -> Frames:
         """The videos of a batch, uint8 ``[B, T, H, W, 3]``, as frames of one, uint8 ``[T, H, W, 3]``.

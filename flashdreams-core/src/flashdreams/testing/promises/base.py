@@ -16,6 +16,7 @@ from flashdreams.infra.device import cpu_threads
 from flashdreams.infra.pipeline.config import StreamInferencePipelineConfig
 from flashdreams.infra.runner.base import Runner
 from flashdreams.infra.runner.capabilities import Capabilities
+from flashdreams.infra.runner.steerable import Steerable
 from flashdreams.io.fetching import fetching_for
 from flashdreams.plugins.blame import FAILURES, one_line
 from flashdreams.plugins.registry import installed_registry
@@ -70,6 +71,10 @@ class PipelinePromises(Contract):
     def batch_conditions(self) -> dict[str, Any]:
         """The same for two videos side by side: one prompt is given to both, and so is one first frame."""
         return {"batch_size": 2, **{name: _twice(value) for name, value in self.conditions().items()}}
+
+    def steerable(self) -> Steerable | None:
+        """Who says how people steer: the slug's runner; None where there is no slug."""
+        return self._runner() if self.slug else None
 
     def test_it_can_be_built(self) -> None:
         """From its config, with what a rollout begins with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -48,6 +48,12 @@ class PastBackup:
     def restore(self, snapshot: dict[str, Any] | None) -> None:
         """Take up a snapshot."""
         self._kept = snapshot
+
+    def gather(self, others: Sequence[PastBackup]) -> None:
+        """Hold nothing: a batch is made of videos that keep their own copies, which no pass reads."""
+
+    def scatter(self, others: Sequence[PastBackup]) -> None:
+        """Hand nothing back."""
 
 
 @dataclass

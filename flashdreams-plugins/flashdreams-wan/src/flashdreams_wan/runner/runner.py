@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.errors import InputError
 from flashdreams.infra.runner.base import Capabilities, Runner
+from flashdreams.infra.runner.steering import Steering, Text, Value
 from flashdreams.io.images import read_image
 from flashdreams.io.lora_file import split_scale
 from flashdreams_wan.runner.checks import check_run
@@ -41,16 +42,7 @@ class WanRunner(Runner):
 
     def conditions(self) -> dict[str, Any]:
         """Prompt, negative prompt and first frame, and how long a clip it begins."""
-        given: dict[str, Any] = {"prompts": [read_prompt(self.config.prompt)]}
-        if self.config.negative_prompt is not None:
-            self._check_guidance()
-            given["negative_prompt"] = read_prompt(self.config.negative_prompt)
-        if self._first_frame is not None:
-            given["first_frame"] = self._first_frame
-        if self._first_frame_becomes == "channels":
-            chunk = self.config.effective_pipeline.diffusion_model.transformer.chunk
-            given["latent_frames"] = chunk * self.config.total_blocks
-        return given
+        return self._conditions(read_prompt(self.config.prompt), self._first_frame)
 
     def control(self, index: int, last_chunk: Tensor | None) -> dict[str, str] | None:
         """The prompt that takes over at chunk ``index``, if one does."""
@@ -59,6 +51,29 @@ class WanRunner(Runner):
     def control_examples(self) -> Sequence[dict[str, str] | None]:
         """To go on as before, and a prompt that takes over; none for a clip."""
         return [None, {"prompt": _TAKES_OVER}] if self.capabilities.controls else []
+
+    def steering(self) -> Steering:
+        """Prompt and image that a video begins with, and for a causal model prompts that take over."""
+        prompt = Text(name="prompt", example=read_prompt(self.config.prompt))
+        new_prompt = Text(name="prompt", label="new prompt", example=_TAKES_OVER)
+        takes_image = self._first_frame_becomes != "none"
+        return Steering(
+            texts=(new_prompt,) if self.capabilities.controls else (),
+            prompt=prompt,
+            image=takes_image,
+            needs_image=takes_image and self.config.image is None,
+        )
+
+    def steered(self, values: Mapping[str, Value]) -> dict[str, Value] | None:
+        """The prompt that takes over with a chunk, if a new one was given."""
+        return {"prompt": values["prompt"]} if "prompt" in values else None
+
+    def opening(
+        self, *, seed: int, prompt: str | None = None, start: str | Tensor | None = None
+    ) -> dict[str, Any]:
+        """As every runner; with an image as ``start``, the config needs none."""
+        words = read_prompt(self.config.prompt) if prompt is None else prompt
+        return {**self._conditions(words, self._first_frame if start is None else start), "seed": seed}
 
     def begin_rollout(self) -> Rollout:
         """Begin, with every prompt that will take over remembered on disk: encoders are loaded once."""
@@ -89,6 +104,18 @@ class WanRunner(Runner):
         """Refuse what could not be run: prompts and images included. Nothing is built or written."""
         check_run(self.config)
         super().check()
+
+    def _conditions(self, prompt: str, first_frame: Any) -> dict[str, Any]:
+        given: dict[str, Any] = {"prompts": [prompt]}
+        if self.config.negative_prompt is not None:
+            self._check_guidance()
+            given["negative_prompt"] = read_prompt(self.config.negative_prompt)
+        if first_frame is not None:
+            given["first_frame"] = first_frame
+        if self._first_frame_becomes == "channels":
+            chunk = self.config.effective_pipeline.diffusion_model.transformer.chunk
+            given["latent_frames"] = chunk * self.config.total_blocks
+        return given
 
     @cached_property
     def _switches(self) -> dict[int, str]:

@@ -1,0 +1,187 @@
+"""A client of a server, for programs that wait with ``await``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from flashdreams import environment
+from flashdreams.client.http import Address, ask
+from flashdreams.client.messages import Codec, Standing, foreign_answer
+from flashdreams.client.session import AsyncSession, still_queued
+from flashdreams.errors import ImageError, NoServerError, ServerRefusedError, ServerTimeoutError
+
+KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
+"""Media types of images by how their bytes begin."""
+
+
+class AsyncClient:
+    """A client of a server of FlashDreams. It holds no connection of its own.
+
+    In an ``async with`` block the sessions that it opened and that are still open are closed at the end.
+
+    Args:
+        url: Of the server, such as ``http://127.0.0.1:8000``.
+        token: What the server asks for; ``FLASHDREAMS_TOKEN`` where it is not given.
+
+    Raises:
+        NoServerError: The address is none.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self._address = Address(url, token or environment.token())
+        self._sessions: weakref.WeakSet[AsyncSession] = weakref.WeakSet()
+
+    async def __aenter__(self) -> AsyncClient:
+        """The client."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close its sessions."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the sessions that it opened and that are still open."""
+        await asyncio.gather(*(session.close() for session in self._sessions))
+
+    async def is_ready(self) -> bool:
+        """Whether sessions may begin.
+
+        Raises:
+            NoServerError: Nobody answers.
+        """
+        try:
+            await self._ask("GET", "/readyz")
+        except ServerRefusedError:
+            return False
+        return True
+
+    async def wait_ready(self, timeout: float = 60.0) -> None:
+        """Wait until sessions may begin, for a server that was just started, too.
+
+        Raises:
+            ServerTimeoutError: They may not within ``timeout`` seconds.
+        """
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            try:
+                if await self.is_ready():
+                    return
+            except NoServerError:
+                pass
+            await asyncio.sleep(0.05)
+        raise ServerTimeoutError(
+            f"The server at {self._address.url} was not ready within {timeout:g} seconds.",
+            "A server is ready once its model is loaded.",
+            f"See what it says: {self._address.of('/readyz')}",
+            code="not_ready",
+        )
+
+    async def models(self) -> list[dict[str, Any]]:
+        """What is served: size, frame rate, steering, limits, transports."""
+        answer = await self._ask("GET", "/v1/models")
+        if not isinstance(answer, dict) or not isinstance(answer.get("models"), list):
+            raise foreign_answer(answer)
+        return list(answer["models"])
+
+    async def sessions(self) -> dict[str, Any]:
+        """How many sessions there are, and how they stand."""
+        return dict(await self._ask("GET", "/v1/sessions"))
+
+    async def upload(self, image: bytes) -> str:
+        """Send an image that a session may begin with, and return its name.
+
+        Args:
+            image: The bytes of a PNG, JPEG or WebP file.
+
+        Raises:
+            ImageError: They are none of these.
+            ServerRefusedError: The server does not take it.
+        """
+        kind = next((kind for start, kind in KINDS.items() if image.startswith(start)), None)
+        if kind is None:
+            raise ImageError(
+                f"The image begins with {image[:8]!r}.",
+                "An image is the bytes of a PNG, JPEG or WebP file.",
+                "Read them from such a file: Path('start.png').read_bytes()",
+            )
+        answer = await asyncio.to_thread(ask, self._address, "POST", "/v1/images", image, kind)
+        return str(answer["image"])
+
+    async def open(
+        self,
+        *,
+        seed: int | None = None,
+        prompt: str | None = None,
+        start: str | None = None,
+        image: bytes | None = None,
+        log: Mapping[str, Any] | None = None,
+        codec: Codec | Sequence[Codec] = "jpeg",
+        tag: bool = False,
+        hold: int = 2,
+        timeout: float | None = None,
+    ) -> AsyncSession:
+        """Open a session, and wait until it dreams.
+
+        Args:
+            seed: Of its rollout; None lets the server draw one.
+            prompt: What it begins with, where the model takes one.
+            start: One of the model's starts.
+            image: The bytes of a PNG, JPEG or WebP file to begin with, where the model takes one.
+            log: A control log, which is replayed first.
+            codec: How frames travel, or several ways, the best first. ``png`` and ``rgb`` lose nothing.
+            tag: Whether frames carry their number in their pixels, too.
+            hold: Frames that wait to be taken; beyond them the oldest are dropped.
+            timeout: Seconds to wait in the queue; 0 does not wait, and None does as long as it takes.
+
+        Raises:
+            SessionQueuedError: It had no turn in time; it is closed again.
+            ServerRefusedError: The server takes no more, or what the session is to begin with is wrong.
+            NoServerError: Nobody answers.
+        """
+        name = None if image is None else await self.upload(image)
+        asked = {"seed": seed, "prompt": prompt, "start": start, "image": name, "log": log}
+        body = {key: value for key, value in asked.items() if value is not None}
+        answer = await self._ask("POST", "/v1/sessions", body)
+        session = self._session(answer, [codec] if isinstance(codec, str) else codec, tag, hold)
+        try:
+            if timeout == 0 and session.standing.state == "queued":
+                raise still_queued(session.standing.position)
+            await session.attach()
+            await session.wait_live(timeout)
+        except BaseException:
+            await session.close()
+            raise
+        self._sessions.add(session)
+        return session
+
+    async def attach(
+        self, id: str, *, codec: Codec | Sequence[Codec] = "jpeg", tag: bool = False, hold: int = 2
+    ) -> AsyncSession:
+        """Connect to a session that exists, in the place of whoever is connected to it.
+
+        It is not closed with the client.
+
+        Raises:
+            ServerError: There is no such session, or nobody answers.
+        """
+        codecs = [codec] if isinstance(codec, str) else codec
+        session = AsyncSession(self._address, id, codecs=codecs, tag=tag, hold=hold)
+        await session.attach()
+        return session
+
+    def _session(self, answer: Any, codecs: Sequence[str], tag: bool, hold: int) -> AsyncSession:
+        if not isinstance(answer, dict) or not isinstance(answer.get("session"), str):
+            raise foreign_answer(answer)
+        session = AsyncSession(self._address, answer["session"], codecs=codecs, tag=tag, hold=hold)
+        session.standing = Standing.read(answer.get("standing") or answer)
+        return session
+
+    async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return await asyncio.to_thread(ask, self._address, method, path, body)

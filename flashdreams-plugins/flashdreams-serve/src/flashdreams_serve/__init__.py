@@ -1,0 +1,1 @@
+"""Dream live: any slug in a browser, for several people at once."""

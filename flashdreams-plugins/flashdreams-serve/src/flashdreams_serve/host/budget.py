@@ -1,0 +1,101 @@
+"""How many sessions the memory of the device holds."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from flashdreams.errors import FlashDreamsError
+from flashdreams.infra.device import resolve_device
+from flashdreams.infra.runner.config import RunnerConfig
+from flashdreams.io.memory import binary, free_memory
+from flashdreams_serve.settings import ServeSettings
+
+log = logging.getLogger(__name__)
+
+_TIMES_HELD = 2
+_TIMES_PIXELS = 1000
+"""As the planner takes them: what a model needs at most beside what it holds, where nothing is planned."""
+_TIMES_BATCHED = 3
+"""Slots of a session where sessions are computed together: its own, and its place in batches of two sizes."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What there is, and what sessions take of it, in bytes."""
+
+    room: int
+    one: int
+    """What the model takes with one session, all passes included."""
+    more: int
+    """What each further session takes."""
+
+    def sessions(self, wanted: int) -> int:
+        """How many of the ``wanted`` sessions fit, at least one: whether that fits is not judged here."""
+        if self.more <= 0:
+            return wanted
+        return max(1, min(wanted, 1 + (self.room - self.one) // self.more))
+
+
+def sessions_that_fit(config: RunnerConfig, settings: ServeSettings, room: int | None = None) -> int:
+    """Sessions that may dream at once: those that are wanted, or as many as the memory holds.
+
+    Weights are not read. A model that is small beside what is free is not planned.
+
+    Args:
+        config: The slug, as it would be run.
+        settings: How many are wanted, and whether they are computed together.
+        room: Bytes that are free; what the device says where None.
+
+    Raises:
+        DeviceMemoryError: Not even one fits. The error names flags with which it would.
+    """
+    wanted, device = settings.limits.sessions, resolve_device(config.device)
+    free = free_memory(device) if room is None else room
+    if free is None:
+        return wanted
+    try:
+        if _is_small(config, wanted, free):
+            return wanted
+        budget = _planned(config, free, device.type, _TIMES_BATCHED if settings.batch else 1)
+    except FlashDreamsError:
+        return wanted  # loading says what is wrong
+    except Exception:
+        log.info("The memory of %s cannot be planned.", config.runner_name, exc_info=True)
+        return wanted
+    if budget.one > free:
+        from flashdreams.plan.fit import check_fits
+
+        check_fits(config, free)
+    count = budget.sessions(wanted)
+    if count < wanted:
+        log.warning("The memory holds %d sessions of %d: each takes %s.", count, wanted, binary(budget.more))
+    return count
+
+
+def _is_small(config: RunnerConfig, sessions: int, room: int) -> bool:
+    """Whether weights, slots and pixels are so small that nothing which depends on them fills the room."""
+    from flashdreams.infra.pipeline.base import StreamInferencePipeline
+    from flashdreams.plan.held import bytes_of, weights_that_stay
+
+    effective = config.effective_pipeline
+    pipeline: StreamInferencePipeline = effective.setup(device="meta")
+    slot = pipeline.slots.lease((1, effective.height, effective.width))
+    weights = sum(each.bytes for each in weights_that_stay(pipeline))
+    encoder = pipeline.diffusion_model.transformer.context_encoder
+    held = weights + (encoder.transient_bytes() if encoder else 0)
+    held += sessions * _TIMES_BATCHED * bytes_of(slot.noise, slot.transformer)
+    decoder, transformer = effective.decoder, effective.diffusion_model.transformer
+    frames = transformer.chunk * (decoder.temporal_compression if decoder else 1)
+    pixels = 3 * frames * effective.height * effective.width * pipeline.dtype.itemsize
+    return bool(_TIMES_HELD * held + _TIMES_PIXELS * pixels < room)
+
+
+def _planned(config: RunnerConfig, room: int, kind: str, slots: int) -> Budget:
+    from flashdreams.plan.planner import plan_of
+
+    plan = plan_of(config, memory_only=True)
+    memory = plan.memory
+    slot = memory.kv_cache + memory.context + memory.noise + memory.states
+    needed = plan.needed_on(kind) + (slots - 1) * slot
+    return Budget(room=room, one=needed, more=slots * slot + memory.pixels)

@@ -1,0 +1,245 @@
+"""Carries out the orders of sessions, between two chunks."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from flashdreams.errors import InputError
+from flashdreams_serve.host.card import ModelCard
+from flashdreams_serve.host.control_log import ControlLog
+from flashdreams_serve.host.dream import Dream
+from flashdreams_serve.host.errors import HostError, OrderRefusedError, as_refusal
+from flashdreams_serve.host.log_file import as_tree
+from flashdreams_serve.host.openings import read_opening
+from flashdreams_serve.host.orders import (
+    Close,
+    Fork,
+    GiveLog,
+    Keep,
+    Order,
+    Pause,
+    Reset,
+    Resume,
+    Return,
+    Save,
+)
+from flashdreams_serve.host.reception import Reception
+from flashdreams_serve.host.recording import Saved
+from flashdreams_serve.host.session import Answer, Session
+from flashdreams_serve.settings import Limits
+
+if TYPE_CHECKING:
+    from flashdreams.infra.runner.base import Runner
+
+log = logging.getLogger(__name__)
+
+_LONGEST_NAME = 60
+_Result = Mapping[str, Any]
+
+
+class CarryingOut:
+    """What each order does. Only the thread that computes may use it.
+
+    Args:
+        runner: What dreams.
+        card: What it is to those who use it.
+        limits: What sessions may keep.
+        reception: Where sessions begin and end.
+    """
+
+    def __init__(self, runner: Runner, card: ModelCard, limits: Limits, reception: Reception) -> None:
+        self._runner = runner
+        self._card = card
+        self._limits = limits
+        self._reception = reception
+        self._answering = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answers")
+        self._ways: dict[type[Any], Callable[[Session, Any], _Result | Future[Any]]] = {
+            Pause: self._pause,
+            Resume: self._resume,
+            Reset: self._reset,
+            Keep: self._keep,
+            Return: self._return,
+            Fork: self._fork,
+            Save: self._save,
+            GiveLog: self._give_log,
+            Close: self._close,
+        }
+
+    def next_of(self, session: Session) -> None:
+        """Carry out what a session asked first; one order at a time, so that nobody holds up the others.
+
+        Raises:
+            Exception: The order failed otherwise than by being refused; it was answered so.
+        """
+        taken = None if session.work.dream is None else self._reception.take_order(session)
+        if taken is not None:
+            self._answer(session, *taken)
+
+    def close(self) -> None:
+        """Carry out nothing more; what is being answered is answered."""
+        self._answering.shutdown(wait=False)
+
+    def _answer(self, session: Session, order: Order, answer: Answer) -> None:
+        try:
+            result = self._ways[type(order)](session, order)
+        except HostError as error:
+            answer.set_exception(as_refusal(error))
+        except BaseException:
+            answer.set_exception(_failed())
+            raise
+        else:
+            if isinstance(result, Future):
+                result.add_done_callback(lambda done: _pass_on(done, answer))
+            else:
+                answer.set_result(result)
+
+    def _pause(self, session: Session, order: Pause) -> _Result:
+        session.set_paused(True)
+        return {}
+
+    def _resume(self, session: Session, order: Resume) -> _Result:
+        session.set_paused(False)
+        return {}
+
+    def _reset(self, session: Session, order: Reset) -> _Result:
+        given = self._read(order)
+        before = session.work.dream_now
+        before.close()
+        try:
+            session.work.dream = Dream.begin(self._runner, given.begun_again())
+        except InputError as error:
+            session.work.dream = Dream.begin(self._runner, before.log.begun_again())
+            session.work.past.clear()
+            raise _not_taken() from error
+        else:
+            session.work.past = deque(given.per_chunk())
+        finally:
+            self._another_rollout(session)
+        return {"seed": session.seed}
+
+    def _read(self, order: Reset) -> ControlLog:
+        try:
+            return read_opening(order.opening, self._card, self._limits)
+        except InputError as error:
+            raise OrderRefusedError("bad_opening", error.what, error.right, error.next) from error
+
+    def _keep(self, session: Session, order: Keep) -> _Result:
+        kept = session.work.kept
+        if not 0 < len(order.name) <= _LONGEST_NAME:
+            raise OrderRefusedError(
+                "bad_name",
+                f"The name of the snapshot has {len(order.name)} characters.",
+                f"It has 1 to {_LONGEST_NAME}.",
+                "Choose another name.",
+            )
+        if order.name not in kept and len(kept) >= self._limits.snapshots:
+            raise OrderRefusedError(
+                "too_many_snapshots",
+                f"The session keeps {len(kept)} snapshots.",
+                f"It keeps at most {self._limits.snapshots}.",
+                "Take this one under the name of one that is no longer needed.",
+            )
+        dream = session.work.dream_now
+        kept[order.name] = dream.keep()
+        return {"name": order.name, "chunk": dream.next_chunk}
+
+    def _return(self, session: Session, order: Return) -> _Result:
+        kept = session.work.kept.get(order.name)
+        if kept is None:
+            raise OrderRefusedError(
+                "no_such_snapshot",
+                "There is no snapshot of that name.",
+                f"The session has {len(session.work.kept)} snapshots.",
+                "Go back to one that was taken.",
+            )
+        session.work.dream_now.close()
+        dream = session.work.dream = Dream.back_to(self._runner, kept)
+        session.work.past.clear()
+        self._another_rollout(session)
+        return {"chunk": dream.next_chunk, "seed": session.seed}
+
+    def _fork(self, session: Session, order: Fork) -> _Result:
+        dream = session.work.dream_now
+        second = self._reception.open_beside(session, dream.log)
+        try:
+            second.work.dream = Dream.back_to(self._runner, dream.keep())
+        except BaseException:
+            self._reception.end(second, "failed")
+            raise
+        second.work.past = deque(session.work.past)
+        second.set_stage("opening" if second.work.past else "live")
+        return {"session": second.id}
+
+    def _save(self, session: Session, order: Save) -> Future[Saved]:
+        if session.recorder is None:
+            raise OrderRefusedError(
+                "not_recorded",
+                "This session is not recorded.",
+                "Only what is recorded can be saved.",
+                "Make the video from the control log, with flashdreams serve-replay.",
+            )
+        return session.recorder.save(order.seconds)
+
+    def _give_log(self, session: Session, order: GiveLog) -> Future[_Result]:
+        log = session.work.dream_now.log
+        if not log.is_whole:
+            raise OrderRefusedError(
+                "log_too_long",
+                "The control log has become too long, and was not kept to its end.",
+                f"It has at most {self._limits.log_bytes} bytes.",
+                "Reset the session: with that another log begins.",
+            )
+        return self._answering.submit(_log_answer, log.copy(), self._card.slug)
+
+    def _close(self, session: Session, order: Close) -> _Result:
+        self._reception.end(session, "closed")
+        return {}
+
+    def _another_rollout(self, session: Session) -> None:
+        """Frames of the one before are stale from here on."""
+        dream = session.work.dream_now
+        session.seed = dream.log.opening.seed or 0
+        session.work.epoch += 1
+        session.audience.drop(session.work.epoch)
+        session.set_stage("opening" if session.work.past else "live")
+
+
+def _log_answer(log: ControlLog, slug: str) -> _Result:
+    return {"log": as_tree(log, slug)}
+
+
+def _pass_on(done: Future[Any], answer: Answer) -> None:
+    """Answer with what was made in another thread."""
+    error = done.exception()
+    if error is None:
+        result = done.result()
+        answer.set_result(result.as_tree() if isinstance(result, Saved) else result)
+        return
+    if not isinstance(error, OrderRefusedError):
+        log.error("An order could not be carried out.", exc_info=error)
+        error = OrderRefusedError(
+            "not_saved",
+            "What was asked for could not be written.",
+            "The session goes on.",
+            "Try again, or make the video from the control log, with flashdreams serve-replay.",
+        )
+    answer.set_exception(error)
+
+
+def _not_taken() -> OrderRefusedError:
+    return OrderRefusedError(
+        "bad_opening",
+        "The model does not begin with what was asked for.",
+        "The rollout has begun again as it had begun before.",
+        "Ask for something else.",
+    )
+
+
+def _failed() -> OrderRefusedError:
+    return OrderRefusedError(
+        "failed", "The order failed, and the session ends.", "That is no fault of yours.", "Open another one."
+    )

@@ -1,0 +1,78 @@
+"""The control log: what a rollout began with and what steered it, from which it can be made again."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+
+from flashdreams.infra.runner.steering import Steering, Value
+from flashdreams_serve.host.orders import Opening
+
+_PER_ENTRY = 16
+"""Bytes of JSON around the values of one chunk, at most."""
+
+
+class ControlLog:
+    """What steered each chunk, noted where it changed.
+
+    Args:
+        opening: What the rollout began with, its seed included.
+        steering: What the model is steered by.
+        most_bytes: Bytes of JSON up to which it is kept; what would go beyond cannot be made again.
+    """
+
+    def __init__(self, opening: Opening, steering: Steering, most_bytes: int) -> None:
+        self.opening = opening
+        self.chunks = 0
+        """Chunks that are final."""
+        self.is_whole = True
+        """Whether everything was noted; what went beyond ``most_bytes`` was not."""
+        self.held: dict[str, Value] = dict(steering.rest)
+        """What axes and choices are held at."""
+        self.changes: list[tuple[int, dict[str, Value]]] = []
+        """Chunks that obey other controls than the one before them, and what is new with them."""
+        self.texts = frozenset(text.name for text in steering.texts)
+        """Names of the controls that are texts."""
+        self._steering, self._most_bytes = steering, most_bytes
+        self._room = most_bytes
+
+    def news(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Of some values, those that change anything: texts always do."""
+        held = self.held
+        return {
+            name: value for name, value in values.items() if name in self.texts or held.get(name) != value
+        }
+
+    def steers(self, news: Mapping[str, Value]) -> dict[str, Value]:
+        """All values that steer a chunk with which ``news`` come."""
+        return {**self.held, **news}
+
+    def note(self, news: Mapping[str, Value]) -> None:
+        """The next chunk is final, and ``news`` came with it."""
+        if news:
+            self._room -= len(json.dumps(news)) + _PER_ENTRY
+            self.is_whole = self.is_whole and self._room >= 0
+            if self.is_whole:
+                self.changes.append((self.chunks, dict(news)))
+            self.held.update({name: value for name, value in news.items() if name not in self.texts})
+        self.chunks += 1
+
+    def skip_to(self, chunk: int) -> None:
+        """Nothing was new with the chunks before this one."""
+        self.chunks = chunk
+
+    def per_chunk(self) -> Iterator[dict[str, Value]]:
+        """What is new with each chunk, in turn."""
+        changes = dict(self.changes)
+        return (changes.get(chunk, {}) for chunk in range(self.chunks))
+
+    def copy(self) -> ControlLog:
+        """The same log, to go its own way from here."""
+        other = copy.copy(self)
+        other.held, other.changes = dict(self.held), [*self.changes]
+        return other
+
+    def begun_again(self, opening: Opening | None = None) -> ControlLog:
+        """An empty log, with the same opening unless another is given."""
+        return ControlLog(opening or self.opening, self._steering, self._most_bytes)

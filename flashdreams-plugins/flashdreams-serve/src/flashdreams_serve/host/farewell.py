@@ -1,0 +1,67 @@
+"""The end of a session: its video is saved where that was not its client's wish, and it is told."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from flashdreams_serve.host.errors import session_ended
+from flashdreams_serve.host.recording import Recorder
+from flashdreams_serve.host.session import Session
+
+log = logging.getLogger(__name__)
+
+_SAVED_UNASKED = ("failed", "no_memory", "drained")
+"""Reasons to end that are not the client's."""
+_THREADS = 4
+
+
+class Farewell:
+    """Says to those who watch a session that it has ended, once what is saved of it has been.
+
+    Args:
+        on_said: Called with each session, in whichever thread said it.
+    """
+
+    def __init__(self, on_said: Callable[[Session], None]) -> None:
+        self._on_said = on_said
+        self._saving = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="save-at-end")
+
+    def bid(self, session: Session, detail: Mapping[str, Any] | None) -> None:
+        """End a session for those who watch it. Saving keeps nobody waiting."""
+        if session.ending in _SAVED_UNASKED and session.recorder is not None:
+            self._saving.submit(self._save_and_say, session, session.recorder, dict(detail or {}))
+        else:
+            self._say(session, detail)
+
+    def close(self) -> None:
+        """Nobody more is ending; what is being saved is saved to its end."""
+        self._saving.shutdown(wait=False)
+
+    def _save_and_say(self, session: Session, recorder: Recorder, detail: dict[str, Any]) -> None:
+        try:
+            saved = recorder.save_at_end()
+            if saved is not None:
+                detail["video"] = saved.name
+        except Exception:
+            log.exception("The video of a session that ended could not be saved.")
+        self._say(session, detail or None)
+
+    def _say(self, session: Session, detail: Mapping[str, Any] | None) -> None:
+        session.end(None if detail is None else dict(detail))
+        try:
+            if session.recorder is not None:
+                session.recorder.close()
+        except Exception:
+            log.exception("The recorder of a session that ended could not be closed.")
+        self._on_said(session)
+
+
+def refuse_waiting(session: Session) -> None:
+    """Refuse the orders that an ended session has left."""
+    while session.orders:
+        _, answer = session.orders.popleft()
+        if answer.set_running_or_notify_cancel():
+            answer.set_exception(session_ended())

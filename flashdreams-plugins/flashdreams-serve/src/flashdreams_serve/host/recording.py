@@ -1,0 +1,45 @@
+"""What the host needs of whatever records a session. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeAlias
+
+from flashdreams_serve.host.events import Outlet
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A video that was saved."""
+
+    name: str
+    """Its name among those of its session."""
+    seconds: float
+    bytes: int
+
+    def as_tree(self) -> dict[str, Any]:
+        """As an order to save is answered."""
+        tree = asdict(self)
+        return {"video": tree.pop("name"), **tree}
+
+
+class Recorder(Outlet, Protocol):
+    """Keeps the last seconds of a session, and saves them."""
+
+    def save(self, seconds: float) -> Future[Saved]:
+        """Save the last ``seconds``, without keeping the caller waiting.
+
+        The future ends with an ``OrderRefusedError`` where nothing can be saved: its text is safe to show.
+        """
+
+    def save_at_end(self) -> Saved | None:
+        """Save what is kept, in the thread of the caller; None where there is nothing."""
+
+    def close(self) -> None:
+        """Let go of what is kept."""
+
+
+RecorderFactory: TypeAlias = Callable[[str], Recorder]
+"""From the id of a session to whatever records it."""

@@ -1,0 +1,1 @@
+"""Frames on their way to people: encoded, tagged, kept for a while, saved."""

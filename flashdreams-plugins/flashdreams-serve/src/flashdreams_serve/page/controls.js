@@ -1,0 +1,147 @@
+/** What the model is told: the values of its axes and choices, from everything that is held or chosen. */
+
+const APART_MS = 25; // between two messages, so that a stick that is moved stays below the server's limit
+
+/** Holds the values of all axes and choices; whoever holds one last wins. */
+export class Controls {
+  #rest = {};
+  #chosen = {};
+  #pushed = {};
+  #held = new Map();
+  #changed;
+
+  /**
+   * @param {object} steering As the model has it.
+   * @param {(urgent: boolean) => void} changed Called whenever a value may be another.
+   */
+  constructor(steering, changed) {
+    for (const axis of steering.axes) this.#rest[axis.name] = axis.rest;
+    for (const choice of steering.choices) this.#rest[choice.name] = choice.options[0];
+    this.#changed = changed;
+  }
+
+  /** @returns {Record<string, number | string>} Every axis and choice by name. */
+  get values() {
+    const held = Object.fromEntries([...this.#held.values()].flat());
+    return { ...this.#rest, ...this.#chosen, ...this.#pushed, ...held };
+  }
+
+  /**
+   * Hold some controls for as long as something is pressed.
+   * @param {string} source What is pressed, such as "key ArrowLeft".
+   * @param {[string, number | string][]} settings Names and values.
+   */
+  press(source, settings) {
+    if (this.#held.has(source)) return;
+    this.#held.set(source, settings);
+    this.#changed(false);
+  }
+
+  /** @param {string} source What is pressed no more. */
+  release(source) {
+    if (this.#held.delete(source)) this.#changed(false);
+  }
+
+  /** Let go of everything that is held, at once: nobody is there to do it. */
+  releaseAll() {
+    if (!this.#held.size && !Object.keys(this.#pushed).length) return;
+    this.#held.clear();
+    this.#pushed = {};
+    this.#changed(true);
+  }
+
+  /**
+   * Choose an option, until another is chosen.
+   * @param {string} name
+   * @param {string} option
+   */
+  choose(name, option) {
+    this.#chosen[name] = option;
+    this.#changed(false);
+  }
+
+  /** @param {Record<string, number>} values Axes that a gamepad moves now; the others it lets go. */
+  push(values) {
+    if (sameValues(values, this.#pushed)) return;
+    this.#pushed = values;
+    this.#changed(false);
+  }
+}
+
+/** Sends values that changed: the first change at once, those that follow closely together. */
+export class ControlSender {
+  #controls;
+  #send;
+  #seq;
+  #sent = {};
+  #timer = null;
+
+  /**
+   * @param {(message: object) => boolean} send
+   * @param {number} seq Number of the last control that was sent before.
+   */
+  constructor(send, seq) {
+    this.#send = send;
+    this.#seq = seq;
+  }
+
+  /** @returns {number} Number of the last control. */
+  get seq() {
+    return this.#seq;
+  }
+
+  /** @param {Controls} controls Whose values are sent. */
+  follow(controls) {
+    this.#controls = controls;
+    this.#sent = controls.values;
+  }
+
+  /** Something changed. @param {boolean} urgent Whether it must not wait for what may follow. */
+  changed(urgent) {
+    if (this.#timer !== null && !urgent) return;
+    clearTimeout(this.#timer);
+    this.#timer = this.#flush() ? setTimeout(() => this.#again(), APART_MS) : null;
+  }
+
+  /** @param {number} seq Number of a control that the session obeys: another page may have sent it. */
+  atLeast(seq) {
+    this.#seq = Math.max(this.#seq, seq);
+  }
+
+  /** The connection is another: what the session was told before may not be what is held now. */
+  resend() {
+    const now = this.#controls.values;
+    const isNews = this.#seq > 0 || !sameValues(now, this.#sent);
+    if (isNews && Object.keys(now).length) this.say(now);
+    this.#sent = now;
+  }
+
+  /**
+   * Send a control.
+   * @param {Record<string, number | string>} values
+   * @returns {number | null} Its number; null where there is no connection.
+   */
+  say(values) {
+    const message = { type: "control", seq: this.#seq + 1, values, sent_at: performance.now() };
+    if (!this.#send(message)) return null;
+    return ++this.#seq;
+  }
+
+  #again() {
+    this.#timer = null;
+    this.changed(false);
+  }
+
+  #flush() {
+    const now = this.#controls.values;
+    const other = Object.entries(now).filter(([name, value]) => value !== this.#sent[name]);
+    if (!other.length || this.say(Object.fromEntries(other)) === null) return false;
+    this.#sent = now;
+    return true;
+  }
+}
+
+function sameValues(one, other) {
+  const names = new Set([...Object.keys(one), ...Object.keys(other)]);
+  return [...names].every((name) => one[name] === other[name]);
+}

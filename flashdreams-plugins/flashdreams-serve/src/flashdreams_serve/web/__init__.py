@@ -1,0 +1,1 @@
+"""The server: REST, WebSocket, WebRTC, and who may use them."""

@@ -1,0 +1,87 @@
+"""From what a client asks to what the host carries out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from flashdreams_serve.host.orders import (
+    Close,
+    Fork,
+    GiveLog,
+    Keep,
+    Order,
+    Pause,
+    Reset,
+    Resume,
+    Return,
+    Save,
+)
+from flashdreams_serve.web.messages import (
+    Ask,
+    AskClose,
+    AskFork,
+    AskKeep,
+    AskLog,
+    AskPause,
+    AskReset,
+    AskResume,
+    AskReturn,
+    AskSave,
+)
+from flashdreams_serve.web.openings import opening_of
+from flashdreams_serve.web.problems import problem
+from flashdreams_serve.web.services import Services
+
+ORDER_SECONDS = 60.0
+"""Within which an order is carried out; even a long chunk is over by then."""
+
+_PLAIN: dict[type[Ask], Callable[[], Order]] = {
+    AskPause: Pause,
+    AskResume: Resume,
+    AskFork: Fork,
+    AskLog: GiveLog,
+    AskClose: Close,
+}
+
+
+def order_of(ask: Ask, services: Services, client: str) -> Order:
+    """The order for what a client asks.
+
+    Raises:
+        ProblemError: A reset would begin with what the model does not take.
+    """
+    match ask:
+        case AskReset():
+            return Reset(opening_of(ask, services, client))
+        case AskKeep():
+            return Keep(ask.name)
+        case AskReturn():
+            return Return(ask.name)
+        case AskSave():
+            return Save(ask.seconds)
+        case _:
+            return _PLAIN[type(ask)]()
+
+
+async def answered(order: Future[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The answer to an order, which is carried out even if nobody waits for it any more.
+
+    Raises:
+        ProblemError: It takes too long.
+        FlashDreamsError: The host refuses it.
+    """
+    try:
+        async with asyncio.timeout(ORDER_SECONDS):
+            return await asyncio.shield(asyncio.wrap_future(order))
+    except TimeoutError:
+        raise problem(
+            503,
+            "too_slow",
+            "It was not carried out in time.",
+            f"It is carried out between two chunks, within {ORDER_SECONDS:g} s.",
+            "Try again later.",
+            retry_after="10",
+        ) from None

@@ -1,0 +1,56 @@
+"""From what a client says a rollout should begin with to what the host opens."""
+
+from __future__ import annotations
+
+from flashdreams.io.writer import Frames
+from flashdreams_serve.host.orders import Opening
+from flashdreams_serve.web.messages import Beginning
+from flashdreams_serve.web.problems import problem
+from flashdreams_serve.web.services import Services
+
+
+def opening_of(beginning: Beginning, services: Services, client: str) -> Opening:
+    """What a rollout begins with; whether the model takes it, the host says.
+
+    Raises:
+        ProblemError: There is no such image.
+    """
+    return Opening(
+        seed=beginning.seed,
+        prompt=beginning.prompt,
+        start=beginning.start,
+        image=_image(beginning.image, services, client),
+        log=beginning.log,
+    )
+
+
+def check_words(name: str, words: object, services: Services) -> None:
+    """Refuse words that are longer than anybody may send; what are no words passes.
+
+    Raises:
+        ProblemError: They are.
+    """
+    longest = services.settings.limits.prompt_characters
+    if isinstance(words, str) and len(words) > longest:
+        raise problem(
+            409,
+            "too_many_words",
+            f"{name} has {len(words)} characters.",
+            f"It has at most {longest}.",
+            "Say it in fewer words.",
+        )
+
+
+def _image(name: str | None, services: Services, client: str) -> Frames | None:
+    if name is None:
+        return None
+    image = services.images.find(name, client)
+    if image is None:
+        raise problem(
+            404,
+            "no_such_image",
+            "There is no image of this name.",
+            "An image is kept for a few minutes after POST /v1/images, for the client that sent it.",
+            "Send it again.",
+        )
+    return image

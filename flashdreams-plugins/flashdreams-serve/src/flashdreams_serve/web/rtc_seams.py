@@ -1,0 +1,82 @@
+"""What aiortc offers no way to set, set on single objects of one connection. Nothing shared is changed.
+
+aiortc and aioice choose by themselves where they listen: at every address of this machine but loopback. A
+server that only this machine may reach must listen at loopback, and nowhere else. The least that does this
+is to hand other addresses to the method of the ICE connection that takes them as an argument; where it
+listens then is checked. aiortc also keeps to itself that a browser has lost a picture and asks for a whole
+one: the sender's method for that gets a listener, and where there is no such method browsers wait for the
+next key frame.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiortc import RTCRtpSender
+from aiortc.rtcicetransport import RTCIceGatherer
+
+from flashdreams_serve.web.problems import ProblemError, problem
+
+log = logging.getLogger(__name__)
+
+_GATHER = "get_component_candidates"
+_KEY_WANTED = "_send_keyframe"
+
+
+def addresses_of(host: str) -> tuple[str, ...] | None:
+    """Where a server at ``host`` takes WebRTC: the addresses of that name; None for all of this machine."""
+    if host in ("0.0.0.0", "::", ""):
+        return None
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.getaddrinfo(host, None, family, socket.SOCK_DGRAM)
+    return tuple(dict.fromkeys(str(address[4][0]) for address in found))
+
+
+def listen_only_at(gatherer: RTCIceGatherer, addresses: Sequence[str]) -> None:
+    """Let a connection that has not begun to gather candidates listen at these addresses only.
+
+    Raises:
+        ProblemError: ``no_webrtc``: the library is another than the one that this was written for.
+    """
+    connection: Any = getattr(gatherer, "_connection", None)
+    gather = getattr(connection, _GATHER, None)
+    if gather is None:
+        raise unfit_library(f"aioice has no Connection.{_GATHER}")
+
+    async def gather_here(component: int, addresses: list[str], timeout: int = 5) -> Any:
+        return await gather(component=component, addresses=ours, timeout=timeout)
+
+    ours = list(addresses)
+    setattr(connection, _GATHER, gather_here)
+
+
+def check_listens_only_at(gatherer: RTCIceGatherer, addresses: Sequence[str]) -> None:
+    """Make sure that it does, once candidates are gathered.
+
+    Raises:
+        ProblemError: ``no_webrtc``: it listens elsewhere, or nowhere.
+    """
+    hosts = {candidate.ip for candidate in gatherer.getLocalCandidates() if candidate.type == "host"}
+    if not hosts or not hosts <= {*addresses}:
+        raise unfit_library(f"aioice listens at {sorted(hosts)}, not at {list(addresses)}")
+
+
+def tell_when_key_is_wanted(sender: RTCRtpSender, tell: Callable[[], None]) -> None:
+    """Call ``tell`` whenever the browser asks for a picture that can be decoded alone."""
+    if hasattr(sender, _KEY_WANTED):
+        setattr(sender, _KEY_WANTED, tell)
+
+
+def unfit_library(why: str) -> ProblemError:
+    """The refusal of WebRTC because its library does not do what is needed."""
+    log.error("WebRTC is refused, since the installed aiortc does not fit: %s", why)
+    return problem(
+        409,
+        "no_webrtc",
+        "This server's WebRTC library is not one that it was made for.",
+        "WebRTC needs the versions of aiortc and aioice in its list of tested versions.",
+        "Use the session's stream; whoever runs the server can install those versions.",
+    )
