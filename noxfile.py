@@ -56,7 +56,8 @@ def slow(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Let clients of all kinds loose on a server for 20 minutes; nothing may be lost, or left behind."""
     install(session, *PACKAGES, *TEST_TOOLS)
-    session.run("python", "-m", "flashdreams_serve.bench.soak", *(session.posargs or ["--minutes", "20"]))
+    script = "flashdreams-plugins/flashdreams-serve/tests/soak/run.py"
+    session.run("python", script, *(session.posargs or ["--minutes", "20"]), env=ONE_THREAD)
 
 
 @nox.session

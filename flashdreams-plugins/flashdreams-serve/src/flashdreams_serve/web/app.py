@@ -47,7 +47,9 @@ def make_app(host: Host, settings: ServeSettings, *, shelf: Shelf, metrics: Metr
         from flashdreams_serve.web.rtc import RtcDesk
 
         services.rtc = RtcDesk(services)
-    app = FastAPI(title="FlashDreams", docs_url=None, redoc_url=None, lifespan=_lifespan)
+    app = FastAPI(
+        title="FlashDreams", docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_lifespan
+    )
     app.state.services = services
     for router in (health, sessions, files, pages):
         app.include_router(router)
