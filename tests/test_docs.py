@@ -60,6 +60,7 @@ NEEDS = {
     "flashdreams-plugins/flashdreams-causal-forcing/README.md": "gpu",
     "flashdreams-plugins/flashdreams-pocket/README.md": "environment environment",
     "flashdreams-plugins/flashdreams-self-forcing/README.md": "gpu",
+    "flashdreams-plugins/flashdreams-serve/README.md": "environment environment environment",
     "flashdreams-plugins/flashdreams-taehv/README.md": "environment gpu",
     "flashdreams-plugins/flashdreams-wan/README.md": "gpu",
 }
@@ -75,7 +76,7 @@ QUOTING = ["docs/concepts.md", "docs/reference/testing.md"]
 """Pages that quote the code, and so hold Python that is compared and not run."""
 
 CODE, PRINTED = ("python", "sh"), ("text", "yaml", "json")
-LANGUAGES = {*CODE, *PRINTED, "toml", "{toctree}", "{include}"}
+LANGUAGES = {*CODE, *PRINTED, "toml", "nginx", "{toctree}", "{include}"}
 MARK = re.compile(r"(needs|file|append|source): (\S+)")
 CHANGES = re.compile(r"\b(pip|uv|plugins) (un)?install (?!.*--dry-run)|\buv (sync|run|add)|\bnox\b")
 PROGRAM = re.compile(r"(\w+=\S+ )*(\S*/)?(flashdreams(-run)?|python3?|pip|nox|uv|pytest|hf|git|export|cd) ")
@@ -267,4 +268,4 @@ def test_every_relative_link_leads_somewhere():
 
 def test_the_readme_names_the_command_that_ci_runs():
     command = (ROOT / ".ci/run").read_text().splitlines()[-1]
-    assert command in [block.code for block in blocks("README.md") if block.language == "sh"][2]
+    assert command in [block.code for block in blocks("README.md") if block.language == "sh"][3]

@@ -101,6 +101,9 @@ UNSHOWN = {
     "OutputBrokenOffError": "a disk that is full",
     "DeviceMemoryError": "the machine decides",
     "GraphCaptureError": "a card",
+    "MissingExtraError": "what is installed decides",
+    "ServerRefusedError": "the server's own words",
+    "ConnectionLostError": "a network that fails",
 }
 """Errors of which the reference shows no example, and why."""
 

@@ -20,9 +20,17 @@ TEMPLATES = {
     path.relative_to(CORE / "src").as_posix()
     for path in (CORE / "src/flashdreams/scaffold/templates").rglob("*.tmpl")
 }
+SERVE = PLUGINS["flashdreams-serve"] / "src"
+PAGES = {
+    path.relative_to(SERVE).as_posix()
+    for folder in ("page", "web/reference")
+    for path in (SERVE / "flashdreams_serve" / folder).iterdir()
+    if path.suffix in (".html", ".css", ".js", ".svg")
+}
 DATA = {
     "flashdreams-core": {"flashdreams/plugins/catalogue.json", *TEMPLATES},
     "flashdreams-pocket": {f"flashdreams_pocket/weights/{p.name}" for p in (shipped.WEIGHTS, shipped.STARTS)},
+    "flashdreams-serve": PAGES,
 }
 """Files of a wheel that are no modules, where there is more than the weights' lock file and py.typed."""
 LARGEST = 8_000_000

@@ -165,6 +165,24 @@ def _output() -> None:
     check_output(_written("drive.mp4", ""))
 
 
+def _no_address() -> None:
+    from flashdreams.client import AsyncClient
+
+    AsyncClient("127.0.0.1:8000")
+
+
+def _queued() -> None:
+    from flashdreams.client.session import still_queued
+
+    raise still_queued(3)
+
+
+def _left() -> None:
+    from flashdreams.client.line import left
+
+    raise left()
+
+
 def _control() -> None:
     from flashdreams_pocket.controls import parse_script
 
@@ -219,5 +237,8 @@ EXAMPLES: dict[str, tuple[str, Act]] = {
     "LockFileError": ("a lock file of one line, `[]`", _lock("[]")),
     "OutputError": ("an output that exists", _output),
     "ArtefactError": ("`flashdreams cache import code.zip` of something else", _archive),
+    "NoServerError": ('`Client("127.0.0.1:8000")`', _no_address),
+    "SessionQueuedError": ("a session with two others before it", _queued),
+    "SessionEndedError": ("a frame of a session that was closed", _left),
 }
 """What was done, and the doing of it, by the name of the error."""

@@ -11,9 +11,12 @@ from flashdreams.engine.engine import Engine
 from flashdreams.engine.graphs.executor import GraphExecution
 from flashdreams.engine.graphs.recording import RecordingBackend
 from flashdreams.engine.lanes import Lanes
+from flashdreams.infra.config import derive_config
 from flashdreams.infra.pipeline.execution import Execution
+from flashdreams.infra.pipeline.together import Together
 from flashdreams.testing.lane_clocks import RecordedLanes
 from flashdreams.testing.lane_races import LaneWatch
+from flashdreams.testing.toy import toy_pipeline_config
 
 
 @dataclass
@@ -101,6 +104,23 @@ def test_a_warm_up_serves_rollouts_that_start_at_once(toy):
     with toy.initialize_cache() as rollout:
         assert made(rollout, 4)[1] == ["graph"] * 4
     assert len(graphs.captures) == captured
+
+
+def test_nothing_is_captured_for_chunks_that_are_made_in_batches():
+    """A batch replays no graphs, and says nothing of the code that each would run alone."""
+    pipeline = derive_config(toy_pipeline_config(), encoder=None, slots=4).setup()
+    graphs = GraphExecution(RecordingBackend(), mode=True)
+    pipeline.execution = Engine(Execution(), graphs, starts_at_once=True)
+    together = Together(pipeline)
+    with pipeline.initialize_cache(seed=0) as one, pipeline.initialize_cache(seed=1) as other:
+        for _ in range(3):
+            together.generate([one, other], [None, None])
+            together.finalize([one, other])
+        assert (one.path, graphs.captures, pipeline.slots.lent) == ("batch of 2", [], 2)
+        for index in range(3, 14):
+            pipeline.generate(index, one)
+            pipeline.finalize(index, one)
+        assert one.path == "graph"
 
 
 def test_a_device_that_is_full_stops_the_capture_and_not_the_rollout(toy):

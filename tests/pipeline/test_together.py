@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from flashdreams.core.kv_cache import KVCache
 from flashdreams.errors import ClosedRolloutError, ControlError, InputError, OutOfOrderError, RolloutError
 from flashdreams.infra.config import derive_config
 from flashdreams.infra.pipeline.observers import Observers
 from flashdreams.infra.pipeline.together import Together
-from flashdreams.testing.toy import ToyControlEncoder, toy_pipeline_config
+from flashdreams.testing.toy import ToyControlEncoder, ToyDecoder, toy_pipeline_config
 
 CHUNKS = 7
 """The window holds 3, so that the ring turns twice."""
@@ -169,6 +170,57 @@ def test_rollouts_that_are_no_batch():
     behind.close()
     with pytest.raises(ClosedRolloutError):
         together.can_join([ahead, behind])
+
+
+def test_strangers_are_refused_before_anything_is_finalized():
+    """Of another pipeline or size, closed, or given twice: nothing is written for anybody."""
+    pipeline, foreign = toy(), toy()
+    together = Together(pipeline)
+    member, large, pair = (begin(pipeline, 0, **given) for given in ({}, {"height": 16}, {"batch_size": 2}))
+    stranger, closed = begin(foreign, 1), begin(pipeline, 2)
+    for rollout in (member, large, pair, stranger, closed):
+        rollout.pipeline.generate(0, rollout, input=0.0 if rollout is not pair else None)
+    closed.close()
+    for others in ([stranger], [large], [closed], [member]):
+        with pytest.raises(RolloutError):
+            together.finalize([member, *others])
+    with pytest.raises(RolloutError):
+        together.finalize([pair, pair])
+    assert not any(rollout.pending.written for rollout in (member, large, pair, stranger))
+    assert {rollout.next_index for rollout in (member, large, pair, stranger)} == {0}
+
+
+def test_caches_that_hold_other_numbers_of_chunks_are_not_gathered():
+    pipeline = toy()
+    rollouts = [begin(pipeline, seed) for seed in range(2)]
+    together = Together(pipeline)
+    begun, transformer = KVCache.begin_chunk, pipeline.diffusion_model.transformer
+    _, later = (rollout.slot.transformer for rollout in rollouts)
+
+    def one_chunk_later(cache, index):
+        begun(cache.past, index + (cache is later))
+
+    transformer.begin_chunk = one_chunk_later
+    with pytest.raises(RolloutError, match="at the chunks 0, 1"):
+        together.generate(rollouts, [0.1, 0.2])
+    assert [rollout.pending for rollout in rollouts] == [None, None]
+
+
+def test_a_state_of_a_decoder_that_counts_no_videos_is_refused():
+    """Here its first dimension counts channels: nobody could say whose is what."""
+
+    class ChannelsFirst(ToyDecoder):
+        def forward(self, latents, state):
+            pixels, state = super().forward(latents, None if state is None else state.transpose(0, 1))
+            return pixels, state.transpose(0, 1)
+
+    config = derive_config(toy_pipeline_config(), slots=4)
+    config.encoder._target, config.decoder._target = ControlOfEachVideo, ChannelsFirst
+    pipeline = config.setup()
+    rollouts = [begin(pipeline, seed) for seed in range(2)]
+    with pytest.raises(RolloutError, match="counts no videos in its first dimension"):
+        Together(pipeline).generate(rollouts, [0.1, 0.2])
+    assert [rollout.slot.decoder.staged for rollout in rollouts] == [None, None]
 
 
 def test_a_control_that_belongs_to_no_video_must_be_the_same_for_all():

@@ -124,6 +124,8 @@ def test_a_runner_that_says_nothing_is_steered_by_its_examples():
 def test_what_steers_a_chunk_by_default():
     pedals = runner(steering=lambda self: Steering(axes=(WHEEL, GAS)))
     assert pedals.steered({"gas": 0.3, "steer": -0.5}) == (-0.5, 0.3)
+    wheel = runner(steering=lambda self: Steering(axes=(WHEEL,)))
+    assert wheel.steered(wheel.steering().rest) == (0.0,)
     everything = runner(steering=lambda self: ALL)
     assert everything.steered({"steer": 0.0, "gear": "forward"}) == {"steer": 0.0, "gear": "forward"}
     own = Choice(name="control", options=("a", "b"))
@@ -137,3 +139,30 @@ def test_an_opening_is_the_configs_own_unless_something_is_given():
     assert begun.opening(seed=5) == {"prompts": ["a road"], "seed": 5}
     given = begun.opening(seed=5, prompt="rain", start=image)
     assert given == {"prompts": ["rain"], "seed": 5, "first_frame": image}
+    other_name = runner(conditions=lambda self: {"text": "a road"})
+    assert other_name.opening(seed=5, prompt="rain") == {"prompts": ["rain"], "seed": 5}
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("e", "'KeyE'"),
+        ("7", "'Digit7'"),
+        ("ArrowUpp", "'ArrowUp'"),
+        ("Left", "'ArrowLeft'"),
+        ("KeyÄ", "named"),
+    ],
+)
+def test_keys_that_no_browser_knows_are_refused(code, hint):
+    for control in (
+        lambda: Axis(name="wheel", keys={"KeyQ": -1.0, code: 1.0}),
+        lambda: Choice(name="gear", options=("a", "b"), keys={code: "b"}),
+    ):
+        with pytest.raises(FieldValueError, match=hint) as caught:
+            control()
+        assert repr(code) in caught.value.what
+
+
+def test_keys_of_every_kind_are_known():
+    codes = ("KeyA", "Digit0", "Numpad5", "NumpadAdd", "F12", "Space", "ShiftLeft", "BracketLeft", "PageUp")
+    assert set(Axis(name="wheel", keys=dict.fromkeys(codes, 1.0)).keys) == set(codes)

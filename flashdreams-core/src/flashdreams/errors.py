@@ -227,14 +227,7 @@ class GraphCaptureError(DeviceError):
 
 
 class ServerError(FlashDreamsError):
-    """A server did not do what its client asked of it.
-
-    Args:
-        what: What is wrong, with the offending value.
-        right: What would have been right.
-        next: What to do next.
-        code: A word for programs.
-    """
+    """A server did not do what its client asked of it; ``code`` is a word for programs."""
 
     exit_code = 1
 
@@ -256,10 +249,9 @@ class ServerTimeoutError(ServerError):
 
 
 class SessionQueuedError(ServerTimeoutError):
-    """A session had no turn yet when its client would wait no longer."""
+    """A session had no turn yet when its client would wait no longer; ``position`` is its place."""
 
-    position: int = 0
-    """Sessions ahead of it in the queue, itself included."""
+    position = 0
 
 
 class SessionEndedError(ServerError):

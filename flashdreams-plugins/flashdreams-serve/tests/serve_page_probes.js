@@ -98,6 +98,25 @@ window.probe = {
     for (let count = 0; count < 300; count++) probe.channel.send(JSON.stringify({ type: "ping", sent_at: count }));
   },
 
+  /** Show no frame any more that comes as video. */
+  freeze: () => {
+    HTMLVideoElement.prototype.requestVideoFrameCallback = () => 0;
+  },
+
+  /** Values and time stamps of what is sent where an axis is pushed at 10 ms and let go at 20. */
+  stamps: async () => {
+    const { Controls, ControlSender } = await import("/page/controls.js");
+    const sent = [];
+    const sender = new ControlSender((message) => sent.push(message) > 0, 0);
+    const steering = { axes: [{ name: "axis", rest: 0 }], choices: [] };
+    const controls = new Controls(steering, (urgent, at) => sender.changed(urgent, at));
+    sender.follow(controls);
+    controls.press("key", [["axis", 1]], 10);
+    controls.release("key", 20);
+    await new Promise((done) => setTimeout(done, 200));
+    return sent.map(({ values, sent_at: at }) => [values.axis, at]);
+  },
+
   /** A gamepad that a test can move. */
   plugInGamepad: () => {
     const buttons = Array.from({ length: 16 }, () => ({ pressed: false, value: 0 }));

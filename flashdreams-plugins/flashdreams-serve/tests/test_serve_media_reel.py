@@ -175,6 +175,15 @@ def test_nothing_can_be_saved_of_nothing(reels, shelf):
     assert shelf.list("a") == []
 
 
+def test_nobody_waits_for_what_is_written_no_more(reels):
+    reel = reels.recorder("a")
+    reel.show(chunk_of(0))
+    reels._writing.shutdown()  # as at the end of the server, where encoding takes too long
+    with pytest.raises(SavingError) as caught:
+        saved(reel)
+    assert caught.value.code == "session_ended"
+
+
 def test_the_end_is_saved_and_then_the_reel_is_empty(reels, shelf):
     reel = reels.recorder("a")
     for index in range(3):

@@ -42,6 +42,18 @@ def test_the_folder_does_not_tell_the_session(shelf, tmp_path):
     assert path.parent == shelf.place(secret)
 
 
+def test_halves_of_files_that_nobody_writes_any_more_are_removed(shelf, tmp_path):
+    path = shelf.place("a") / shelf.put("a", "end", b"video")
+    old, new = (path.with_name(f"000{number}-end.mp4.part") for number in (2, 3))
+    for half in (old, new):
+        half.write_bytes(b"half")
+    for file in (path, old):
+        os.utime(file, (0, 0))
+    again = Shelf(tmp_path / "saved", 1000)
+    assert files_below(tmp_path) == [path, new]
+    assert again.used_bytes == 9
+
+
 @pytest.mark.parametrize(
     "name",
     [

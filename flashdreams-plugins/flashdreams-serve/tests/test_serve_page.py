@@ -36,23 +36,23 @@ pytestmark = [
 
 
 @contextlib.contextmanager
-def served(folder, *words, slug="pocket-racer"):
-    """The address of a real server that is ready."""
+def served(folder, *words, slug="pocket-racer", until="Ready"):
+    """The address of a real server, once it says so much."""
     command = [sys.executable, "-m", "flashdreams", "serve", slug, "--port", "0", "--no-browser"]
     command += ["--save-dir", str(folder), *words]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        yield address_of(process)
+        yield address_of(process, until)
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
 
 
-def address_of(process):
+def address_of(process, until="Ready"):
     said = []
     for line in process.stderr:
         said.append(line)
-        if line.startswith("Ready"):
+        if line.startswith(until):
             break
     match = re.search(r"http://[0-9.:]+/", "".join(said))
     assert match, said
@@ -186,6 +186,11 @@ def test_without_udp_the_fallback_serves(driver, racer):
         assert drives_both_ways(browser, racer, "") == {"WebSocket"}
 
 
+def test_a_model_that_is_loaded_is_waited_for_in_peace(browser, tmp_path):
+    with served(tmp_path, until="Serving") as address, Visit(browser, address) as visit:
+        visit.is_live(60)  # and no request has failed meanwhile
+
+
 class Line:
     """Carries connections to a server, until it is cut."""
 
@@ -235,6 +240,26 @@ def test_a_lost_connection_is_taken_up_again(browser, racer):
         line.mend()
         visit.until(f"now.state === 'live' && now.frames > {frames + 5}")
         assert visit.now("session") == session
+
+
+@pytest.mark.parametrize("way", ["nobody", "gateway"])
+def test_who_cannot_be_reached_is_asked_again_in_peace(browser, racer, way):
+    def refuse(route):
+        return route.abort() if way == "nobody" else route.fulfill(status=502, body="bad gateway")
+
+    with Visit(browser, racer, expects=("ERR_FAILED", "502")) as visit:
+        visit.is_live()
+        visit.leave()
+        visit.until("now.state === 'ended'")
+        visit.page.route("**/v1/sessions", refuse)
+        asked = visit.asked.count(f"{racer}v1/sessions")
+        visit.page.get_by_role("button", name="Dream again").click()
+        visit.until("now.state === 'unreachable'")
+        visit.page.wait_for_timeout(1000)
+        assert visit.asked.count(f"{racer}v1/sessions") <= asked + 3
+        visit.page.unroute("**/v1/sessions")
+        visit.page.get_by_role("button", name="Try now").click()
+        visit.is_live()
 
 
 def test_a_reload_goes_on_with_the_same_dream(browser, racer):
@@ -344,6 +369,32 @@ def test_keys_are_let_go_when_nobody_can_hold_them(browser, racer):
         assert visit.page.locator(".hold.lit").count() == 0
 
 
+def test_a_button_that_loses_the_focus_is_let_go(browser, racer):
+    with Visit(browser, racer) as visit:
+        visit.is_live()
+        visit.page.get_by_role("button", name="Gas").focus()
+        visit.page.keyboard.down("Enter")
+        visit.until("now.header.seq === 1")
+        visit.page.keyboard.press("Tab")
+        visit.until("now.header.seq === 2")
+        assert visit.page.locator(".hold.lit").count() == 0
+
+
+def test_what_is_held_counts_in_the_next_rollout(browser, racer):
+    with Visit(browser, racer) as visit:
+        visit.is_live()
+        visit.page.keyboard.down("ArrowUp")
+        visit.until("now.header.seq === 1")
+        visit.page.keyboard.press("r")
+        visit.until("now.seq === 2 && now.header.seq === 2")
+        assert visit.page.locator(".hold.lit").count() == 1
+
+
+def test_controls_bear_the_time_at_which_they_were_wanted(browser, racer):
+    with Visit(browser, racer) as visit:
+        assert visit.page.evaluate("probe.stamps()") == [[1, 10], [0, 20]]
+
+
 def test_fingers_drive(browser, racer):
     with Visit(browser, racer, size=PHONE, touch=True) as visit:
         visit.is_live()
@@ -385,6 +436,16 @@ def test_webrtc_that_breaks_off_is_replaced(browser, racer):
         frames = visit.now("frames")
         visit.until(f"now.state === 'live' && now.frames > {frames + 5}")
         assert visit.now("session") == session
+
+
+def test_webrtc_that_shows_nothing_any_more_is_replaced(browser, racer):
+    with Visit(browser, racer) as visit:
+        visit.is_live()
+        assert visit.now("transport") == "WebRTC"
+        visit.page.evaluate("probe.freeze()")
+        visit.until("now.transport === 'WebSocket'")
+        frames = visit.now("frames")
+        visit.until(f"now.frames > {frames + 5}")
 
 
 def test_h264_is_decoded_frame_by_frame(browser, racer):
@@ -468,3 +529,9 @@ def test_a_token_is_asked_for_once(browser, tmp_path):
         visit.is_live()
         visit.page.reload()
         visit.is_live()
+        visit.leave()
+        visit.until("now.state === 'ended'")
+        visit.context.clear_cookies()
+        visit.page.get_by_role("button", name="Dream again").click()
+        visit.page.get_by_role("button", name="Give the token").click()
+        visit.page.get_by_label("Token").wait_for()

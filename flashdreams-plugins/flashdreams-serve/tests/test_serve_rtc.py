@@ -32,6 +32,7 @@ from flashdreams_serve.media.shelf import Shelf
 from flashdreams_serve.media.tag import read_tag, strip_height
 from flashdreams_serve.settings import IceServer, Limits, ServeSettings
 from flashdreams_serve.web import rtc, rtc_channel, rtc_peer, rtc_video
+from flashdreams_serve.web.mailbox import Mailbox
 from flashdreams_serve.web.metrics import Metrics
 from flashdreams_serve.web.problems import ProblemError
 from flashdreams_serve.web.rates import Rates
@@ -338,6 +339,51 @@ def test_what_waits_for_a_client_is_bounded(at_desk):
         await client.close()
 
     at_desk(test)
+
+
+def test_a_video_that_breaks_off_closes_the_connection(at_desk, monkeypatch):
+    monkeypatch.setattr(rtc_peer, "UNTAKEN_SECONDS", 0.2)
+
+    async def test(desk: Desk) -> None:
+        session, client = desk.open(), Client()
+        await client.connect(desk, session)
+        await client.heard("frame")
+        [peer] = desk.desk._peers.values()
+        [sender] = peer._connection.getSenders()
+        await sender.stop()  # as it ends by itself when it fails
+        assert (await client.heard("error"))["code"] == "internal"
+        await client.gone()
+        await client.close()
+        assert session.view().state != "ended"
+
+    at_desk(test)
+
+
+def test_a_connection_that_has_only_just_begun_is_closed_too(at_desk):
+    async def test(desk: Desk) -> None:
+        client = Client()
+        await desk.desk.answer(desk.open(), await client.offer())
+        [peer] = desk.desk._peers.values()
+        await desk.desk.close_all()
+        assert peer.ended.is_set()
+        assert desk.desk._peers == {}
+        await client.close()
+
+    at_desk(test)
+
+
+def test_key_frames_that_are_asked_for_come_some_time_apart():
+    async def test() -> None:
+        mailbox = Mailbox(asyncio.get_running_loop())
+        track = rtc_video.DreamTrack(mailbox, scale=1, announce=lambda *_: None)
+        assert track._take_wish(1.0)
+        assert not track._take_wish(1.0)
+        track.want_key()
+        assert not track._take_wish(0.1)
+        assert track._take_wish(0.5)
+        assert track._take_wish(rtc_video.KEY_SECONDS)
+
+    asyncio.run(test())
 
 
 def test_a_newer_connection_takes_the_session_over(at_desk):

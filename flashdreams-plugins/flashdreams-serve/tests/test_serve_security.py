@@ -165,7 +165,7 @@ def test_a_browser_is_asked_for_the_token_and_keeps_a_cookie_instead(guarded: Te
     cookie = entered.headers["set-cookie"]
     assert TOKEN not in cookie
     assert "HttpOnly" in cookie
-    assert "SameSite=strict" in cookie
+    assert "SameSite=lax" in cookie
     assert guarded.get("/v1/models").status_code == 200  # the client keeps cookies, as a browser does
 
 
@@ -357,13 +357,28 @@ def test_a_body_that_does_not_say_so_is_cut_off(
 
 
 def test_only_a_control_log_may_fill_a_large_body(host: Host, tmp_path: Path) -> None:
-    client = client_of(app_of(host, tmp_path, dict(message_bytes=2000)))
+    app = app_of(host, tmp_path, dict(message_bytes=2000))
+    client = client_of(app)
     body = '{"seed": 1' + " " * 3000 + "}"
     response = client.post("/v1/sessions", content=body, headers={"content-type": "application/json"})
     assert (response.status_code, code_of(response)) == (413, "too_large")
-    body = json.dumps({"log": {"padding": "x" * 3000}})
+    client, body = client_of(app, client=("10.0.0.2", 1)), json.dumps({"log": {"padding": "x" * 3000}})
     response = client.post("/v1/sessions", content=body, headers={"content-type": "application/json"})
-    assert code_of(response) != "too_large"
+    assert code_of(response) == "bad_control"
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_large_control_logs_are_taken_one_at_a_time(host: Host, tmp_path: Path, is_counted: bool) -> None:
+    app = app_of(host, tmp_path, dict(message_bytes=2000))
+    client, calm = client_of(app), client_of(app, client=("10.0.0.2", 1))
+    body = json.dumps({"log": {"padding": "x" * 3000}}).encode()
+    headers = {"content-type": "application/json"}
+    sent = [body if is_counted else iter([body]) for _ in range(3)]
+    first, second = (client.post("/v1/sessions", content=each, headers=headers) for each in sent[:2])
+    assert (code_of(first), code_of(second)) == ("bad_control", "too_many_requests")
+    assert 1 <= int(second.headers["retry-after"]) <= 6
+    assert code_of(calm.post("/v1/sessions", content=sent[2], headers=headers)) == "bad_control"
+    assert client.post("/v1/sessions", json={}).status_code in (201, 202)  # a small one costs little
 
 
 def png_bomb(side: int) -> bytes:

@@ -81,6 +81,13 @@ def test_it_lives_and_is_ready(client: TestClient) -> None:
     assert client.get("/readyz").json() == {"phase": "ready"}
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/models", "/", "/metrics"])
+def test_whatever_can_be_read_can_be_asked_for_without_its_body(client: TestClient, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert head.status_code == whole.status_code == 200
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
 def test_before_the_model_is_loaded_it_lives_and_is_not_ready(tmp_path: Path) -> None:
     client = Served(tmp_path, ServeSettings(webrtc=False)).client()
     assert client.get("/healthz").status_code == 200

@@ -27,7 +27,7 @@ from flashdreams.core.attention import takes_lengths
 from flashdreams.core.compact import CacheDtype
 from flashdreams.core.layer_cache import LayerCache
 from flashdreams.core.window import check_cache_dtype, check_rope_positions, check_window
-from flashdreams.errors import OutOfOrderError, SnapshotError
+from flashdreams.errors import OutOfOrderError, RolloutError, SnapshotError
 
 RopePositions = Literal["absolute", "window"]
 
@@ -186,7 +186,17 @@ class KVCache:
         """Hold side by side what caches of single videos hold, all at one chunk, which this one begins.
 
         Where a video has several rows, as under guidance, its n-th row stands among the n-th of all videos.
+
+        Raises:
+            RolloutError: They are at different chunks.
         """
+        chunks = [other.index for other in others]
+        if len({*chunks}) > 1:
+            raise RolloutError(
+                f"KV caches at the chunks {', '.join(map(str, chunks))} were to be gathered.",
+                "Side by side go caches that hold equally many chunks.",
+                "Compute each video alone.",
+            )
         if others[0].index < 0:
             self.index, self.filled = -1, 0
             return

@@ -169,8 +169,10 @@ class Engine(Execution):
         return stage.function(slot)
 
     def _is_settled(self, rollout: Rollout) -> bool:
-        """Whether the code that runs will run from now on, so that it may be captured."""
-        return self.compiled is None or rollout.path == COMPILED or not self.compiled.has_hope
+        """Whether the code that runs will run from now on, so that it may be captured; a batch runs none."""
+        if self.compiled is None or not self.compiled.has_hope:
+            return rollout.path == EAGER
+        return rollout.path == COMPILED
 
     def _begin_ahead(self, rollout: Rollout) -> Ahead | None:
         """Begin to capture beside a rollout; where there is no room, it captures whatever it meets itself."""

@@ -16,6 +16,9 @@ from torch import Tensor
 from flashdreams.errors import RolloutError
 from flashdreams.infra.state_tree import children, looks_after_itself, mapped, rebuilt, signature
 
+DIFFERENT_FORMS = "their states have different forms, or hold what cannot be gathered"
+"""Why trees that are not alike are no batch."""
+
 
 def are_alike(trees: Sequence[Any]) -> bool:
     """Whether trees of single videos have one form, and nothing in them that cannot be gathered."""
@@ -30,7 +33,7 @@ def gathered(current: Any, trees: Sequence[Any]) -> Any:
         RolloutError: The trees differ in more than what a batch holds side by side.
     """
     if not are_alike(trees):
-        raise not_together("their states have different forms")
+        raise not_together(DIFFERENT_FORMS)
     return _gathered(current, trees)
 
 
@@ -50,12 +53,18 @@ def scatter(batch: Any, trees: Sequence[Any]) -> None:
 def part_of(batch: Any, number: int, videos: int) -> Any:
     """The tree of one video out of that of a batch, whose tensors count videos in their first dimension.
 
-    Its tensors are views. A tensor that counts anything else there belongs to every video.
+    Its tensors are views. A tensor of one row, or of none, belongs to every video.
+
+    Raises:
+        RolloutError: A tensor counts anything else in its first dimension.
     """
 
     def part(tensor: Tensor) -> Tensor:
-        counts_videos = tensor.dim() > 0 and tensor.shape[0] == videos
-        return _part(tensor, 0, number, videos) if counts_videos else tensor
+        if tensor.dim() == 0 or tensor.shape[0] == 1:
+            return tensor
+        if tensor.shape[0] != videos:
+            raise not_together(f"a tensor {[*tensor.shape]} counts no videos in its first dimension")
+        return _part(tensor, 0, number, videos)
 
     return mapped(part, batch)
 
@@ -80,6 +89,8 @@ def _gathered(current: Any, trees: Sequence[Any]) -> Any:
     if isinstance(first, Tensor):
         return _gathered_tensor(current, trees)
     if looks_after_itself(first):
+        if type(current) is not type(first):
+            raise not_together(f"a {type(first).__name__} of theirs has no counterpart in a batch")
         current.gather(trees)
         return current
     here = dict(children(current)) if type(current) is type(first) else {}

@@ -6,6 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +23,41 @@ from flashdreams_serve.host.errors import OrderRefusedError
 from flashdreams_serve.host.events import Receipt, Refused, Standing
 from flashdreams_serve.host.host import Host
 from flashdreams_serve.host.orders import Control, Opening
+from flashdreams_serve.host.recording import Saved
 from flashdreams_serve.settings import Limits, ServeSettings
 
 PATIENCE = 60.0
 """Seconds that a test waits for what must come, however busy the machine is."""
+
+
+class Tape:
+    """A recorder that remembers how much it was shown."""
+
+    def __init__(self):
+        self.chunks, self.is_closed = 0, False
+
+    def show(self, chunk):
+        self.chunks += 1
+
+    def drop(self, before_epoch):
+        pass
+
+    def tell(self, event):
+        pass
+
+    def save(self, seconds):
+        saved = Future()
+        if seconds > 100:
+            saved.set_exception(OSError("/secret/path is full"))
+        else:
+            saved.set_result(Saved("a.mp4", seconds, 100))
+        return saved
+
+    def save_at_end(self):
+        return Saved("end.mp4", 1.0, self.chunks)
+
+    def close(self):
+        self.is_closed = True
 
 
 class Watcher:
@@ -346,3 +378,8 @@ def ready(host_of, toy_config, clock, watched):
     session, watcher = watched(host)
     watcher.until(lambda self: self.chunks)
     return host, session, watcher
+
+
+@pytest.fixture
+def tape():
+    return Tape

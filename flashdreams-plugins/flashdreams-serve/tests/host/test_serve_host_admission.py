@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
-from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -23,40 +23,9 @@ from flashdreams_serve.host.orders import (
     Pause,
     Reset,
 )
-from flashdreams_serve.host.recording import Saved
 from flashdreams_serve.settings import ServeSettings
 
 PUSHES = (0.0, 1.0, 1.0, -2.0, 0.5, 0.0, 3.0, -1.0)
-
-
-class Tape:
-    """A recorder that remembers how much it was shown."""
-
-    def __init__(self):
-        self.chunks, self.is_closed = 0, False
-
-    def show(self, chunk):
-        self.chunks += 1
-
-    def drop(self, before_epoch):
-        pass
-
-    def tell(self, event):
-        pass
-
-    def save(self, seconds):
-        saved = Future()
-        if seconds > 100:
-            saved.set_exception(OSError("/secret/path is full"))
-        else:
-            saved.set_result(Saved("a.mp4", seconds, 100))
-        return saved
-
-    def save_at_end(self):
-        return Saved("end.mp4", 1.0, self.chunks)
-
-    def close(self):
-        self.is_closed = True
 
 
 def test_the_queue_tells_its_positions_and_moves_up(
@@ -110,8 +79,8 @@ def test_a_drawn_seed_is_named(host_of, toy_config, watched):
     assert len(seeds) == 3
 
 
-def test_draining_ends_all_and_saves_what_they_keep(host_of, toy_config, watched):
-    host = host_of(toy_config, sessions=2, recorder=lambda session_id: Tape())
+def test_draining_ends_all_and_saves_what_they_keep(host_of, toy_config, watched, tape):
+    host = host_of(toy_config, sessions=2, recorder=lambda session_id: tape())
     watching = [watched(host)[1] for _ in range(3)]
     watching[0].until(lambda self: self.chunks)
     host.drain(60)
@@ -128,10 +97,10 @@ def test_draining_ends_all_and_saves_what_they_keep(host_of, toy_config, watched
     assert host.sessions() == []
 
 
-def test_draining_does_not_wait_longer_than_it_may(host_of, toy_config, watched):
+def test_draining_does_not_wait_longer_than_it_may(host_of, toy_config, watched, tape):
     goes_on = threading.Event()
 
-    class Slow(Tape):
+    class Slow(tape):
         def save_at_end(self):
             goes_on.wait(60)
             return super().save_at_end()
@@ -195,6 +164,24 @@ def test_observers_are_told_and_one_that_raises_is_let_be(host_of, toy_config, w
     assert counting.used[:2] == [(1, 1, 0), (1, 1, 1)]
     assert counting.chunks == 4
     done(session, Close())
+
+
+def test_who_floods_together_holds_up_the_others_no_more_than_one_who_does(host_of, toy_config, watched):
+    seconds = itertools.count()
+    host = host_of(toy_config, clock=lambda: float(next(seconds)), idle_seconds=1e9)  # all are always due
+    (_, other), *flooding = (watched(host) for _ in range(4))
+    for _, watcher in flooding:
+        watcher.until(lambda self: self.chunks)
+    queued, show = threading.Event(), other.show
+    other.show = lambda chunk: (show(chunk), queued.wait(60))
+    seen = len(other.chunks)
+    other.until(lambda self: len(self.chunks) > seen)  # and nothing goes on until it may
+    answers = [session.order(Reset(Opening(seed=seed))) for seed in range(20) for session, _ in flooding]
+    seen = len(other.chunks)
+    queued.set()
+    for answer in answers:
+        answer.result(60)
+    assert len(other.chunks) - seen >= len(answers) / 4 - 2, "a quarter of the chunks, one for each reset"
 
 
 def test_a_flood_of_orders_does_not_hold_up_the_others(host_of, toy_config, watched, done):

@@ -112,6 +112,17 @@ def test_want_of_memory_is_named(host_of, toy_config, watched, faults, error):
     assert watcher.until_state("ended").standings[-1].reason == "no_memory"
 
 
+def test_a_thread_that_ends_by_itself_is_noticed(host_of, toy_config, watched, faults):
+    host = host_of(toy_config)
+    _, watcher = watched(host)
+    watcher.until(lambda self: self.chunks)
+    faults.arm("flow", error=lambda: SystemExit("gone"))
+    host.wait_stopped()
+    assert (host.phase, type(host.failure)) == ("failed", SystemExit)
+    assert watcher.until_state("ended").standings[-1].reason == "failed"
+    assert host.stop()
+
+
 @pytest.mark.parametrize("order", [Reset(Opening(seed=3)), Fork(), Return("a")])
 def test_an_order_that_fails_ends_its_session_alone(host_of, toy_config, watched, faults, monkeypatch, order):
     host = host_of(toy_config)

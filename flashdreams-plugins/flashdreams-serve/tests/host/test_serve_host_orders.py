@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
-
 import pytest
 
 from flashdreams_serve.host.errors import (
@@ -22,39 +20,8 @@ from flashdreams_serve.host.orders import (
     Return,
     Save,
 )
-from flashdreams_serve.host.recording import Saved
 
 PUSHES = (0.0, 1.0, 1.0, -2.0, 0.5, 0.0, 3.0, -1.0)
-
-
-class Tape:
-    """A recorder that remembers how much it was shown."""
-
-    def __init__(self):
-        self.chunks, self.is_closed = 0, False
-
-    def show(self, chunk):
-        self.chunks += 1
-
-    def drop(self, before_epoch):
-        pass
-
-    def tell(self, event):
-        pass
-
-    def save(self, seconds):
-        saved = Future()
-        if seconds > 100:
-            saved.set_exception(OSError("/secret/path is full"))
-        else:
-            saved.set_result(Saved("a.mp4", seconds, 100))
-        return saved
-
-    def save_at_end(self):
-        return Saved("end.mp4", 1.0, self.chunks)
-
-    def close(self):
-        self.is_closed = True
 
 
 def test_pausing_makes_no_chunk_and_changes_none(ready, clock, toy_config, done, drive, by_hand, pushes):
@@ -198,11 +165,11 @@ def test_orders_of_an_ended_session_are_refused(host_of, toy_config, watched, do
     session.heard()
 
 
-def test_what_is_recorded_is_saved(host_of, toy_config, watched, done):
+def test_what_is_recorded_is_saved(host_of, toy_config, watched, done, tape):
     tapes = {}
 
     def recorder(session_id):
-        return tapes.setdefault(session_id, Tape())
+        return tapes.setdefault(session_id, tape())
 
     session, watcher = watched(host_of(toy_config, recorder=recorder))
     watcher.until(lambda self: len(self.chunks) > 2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
+from importlib.metadata import version
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -150,15 +152,54 @@ def test_the_command_writes_the_video_that_was_dreamt(host_of, racer_config, wat
     assert flashdreams([*line, str(tmp_path / "frames"), "--scale", "1"]) == 0
     captured = capsys.readouterr()
     assert captured.out.strip() == str(tmp_path / "frames")
-    assert "may differ" not in captured.err
+    assert not captured.err
     frames = [imageio.imread(path).tobytes() for path in sorted((tmp_path / "frames").iterdir())]
     assert frames == watcher.frames[: log["chunks"]]
 
     log["versions"]["torch"] = "1.0"
     (tmp_path / "log.json").write_text(json.dumps(log))
     assert flashdreams([*line, str(tmp_path / "b.mp4")]) == 0
-    assert "torch was 1.0" in capsys.readouterr().err
+    assert capsys.readouterr().err == (f"torch was 1.0, and is {version('torch')}: the video may differ.\n")
     assert imageio.imread(tmp_path / "b.mp4", index=None).shape == (log["chunks"], 384, 384, 3)
+
+
+def test_the_command_says_what_the_video_is_made_with_otherwise(
+    host_of, racer_config, watched, tmp_path, capsys
+):
+    session, watcher = watched(host_of(racer_config))
+    watcher.until(lambda self: self.chunks)
+    log = _paused(session)
+    assert log["made_with"].keys() == {"config", "device", "threads", "batch"}
+    made = {**log["made_with"], "threads": 2, "batch": True, "device": "\x1b[2J" * 100}
+    (tmp_path / "log.json").write_text(json.dumps({**log, "made_with": made}))
+    line = [
+        "serve-replay",
+        str(tmp_path / "log.json"),
+        "--device",
+        "cpu",
+        "--output",
+        str(tmp_path / "a.mp4"),
+    ]
+    assert flashdreams([*line, "--pipeline.diffusion-model.transformer.window", "8"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [told.partition(" ")[0] for told in lines] == ["config", "device", "threads", "batch"]
+    assert "threads was '2', and is '1': the video may differ." in lines
+    assert max(map(len, lines)) < 250
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_log_of_many_chunks_takes_no_room(card):
+    log = read_log({**as_tree(a_log(card), card.slug), "chunks": 10_000_000}, card, most_bytes=MANY)
+    tracemalloc.start()
+    past = log.past()
+    assert (len(past), tracemalloc.get_traced_memory()[1] < 100_000) == (10_000_000, True)
+    tracemalloc.stop()
+    told = []
+    for _ in range(4):
+        told.append(past.news)
+        past.advance()
+    assert told == [{}, {"push": 1.0}, {}, {"say": "go", "gear": "high"}]
+    assert len(past.rest()) == len(past) == 10_000_000 - 4
 
 
 @pytest.mark.parametrize(

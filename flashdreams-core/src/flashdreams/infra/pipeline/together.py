@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from flashdreams.errors import InputError
-from flashdreams.infra.batch_tree import are_alike, gathered, not_together, part_of, scatter
+from flashdreams.infra.batch_tree import DIFFERENT_FORMS, are_alike, gathered, not_together, part_of, scatter
 from flashdreams.infra.pipeline.checks import check_ours
 from flashdreams.infra.pipeline.rollout import PendingChunk
 from flashdreams.infra.pipeline.slots import Size, Slot
@@ -84,12 +84,14 @@ class Together:
     def finalize(self, rollouts: Sequence[Rollout]) -> None:
         """Commit the chunks that were generated, as ``pipeline.finalize`` does.
 
-        After a failure it may be repeated, or each rollout be finalized alone, whose chunk is still pending.
+        After a failure, those whose chunk is still pending may be finalized again, each alone or together.
 
         Raises:
+            ClosedRolloutError: One of them was closed.
             OutOfOrderError: One of them has no chunk to commit.
             RolloutError: They cannot be computed together.
         """
+        self._refuse(self._difference(rollouts))
         index = rollouts[0].next_index
         waiting = [rollout for rollout in rollouts if not rollout.take_pending(index).written]
         if len(waiting) > 1:
@@ -149,12 +151,24 @@ class Together:
                 "There is one for each, None where nothing steers it.",
                 "Give as many.",
             )
-        obstacle = self._obstacle(rollouts)
+        self._refuse(self._obstacle(rollouts))
+
+    def _refuse(self, obstacle: str | None) -> None:
         if obstacle is not None:
             raise not_together(obstacle)
 
     def _obstacle(self, rollouts: Sequence[Rollout]) -> str | None:
-        """Why they are no batch; None where they are one."""
+        """Why the next chunk of these can be made as no batch; None where it can."""
+        difference = self._difference(rollouts)
+        if difference is not None:
+            return difference
+        if any(rollout.pending is not None and rollout.pending.written for rollout in rollouts):
+            return "one of them is about to be finalized"
+        states = [[rollout.slot.transformer, rollout.slot.decoder.state] for rollout in rollouts]
+        return None if are_alike(states) else DIFFERENT_FORMS
+
+    def _difference(self, rollouts: Sequence[Rollout]) -> str | None:
+        """Why these are no rollouts of one pipeline and size at one chunk; None where they are."""
         for rollout in rollouts:
             check_ours(rollout, self.pipeline)
         if len({id(rollout) for rollout in rollouts}) < max(2, len(rollouts)):
@@ -164,7 +178,4 @@ class Together:
             return "they are not all single videos of one size"
         if len({rollout.next_index for rollout in rollouts}) > 1:
             return "they are at different chunks"
-        if any(rollout.pending is not None and rollout.pending.written for rollout in rollouts):
-            return "one of them is about to be finalized"
-        states = [[rollout.slot.transformer, rollout.slot.decoder.state] for rollout in rollouts]
-        return None if are_alike(states) else "their states have different forms"
+        return None

@@ -48,7 +48,8 @@ class Steerable:
     def steered(self, values: Mapping[str, Value]) -> Any:
         """What steers a chunk, as ``generate`` takes it, from what :meth:`steering` offers.
 
-        Without controls that is None; of axes alone their numbers, in order; else the ``values`` themselves.
+        Without controls that is None; of axes alone a tuple of their numbers, in order, of one axis too;
+        else the ``values`` themselves.
 
         Args:
             values: Every axis and choice by name, and of the texts those that are new with this chunk.
@@ -76,6 +77,7 @@ class Steerable:
         """
         given = {**self.conditions(), "seed": seed}
         if prompt is not None:
+            given.pop("text", None)  # another name of the same
             given["prompts"] = [prompt]
         if start is not None:
             given["first_frame"] = start

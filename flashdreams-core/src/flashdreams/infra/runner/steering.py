@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from flashdreams.errors import ControlError, FieldValueError, did_you_mean
+from flashdreams.infra.runner.key_codes import check_codes
 
 Value: TypeAlias = float | str
 """What a control is set to: the number of an axis, the option of a choice, or a text."""
@@ -24,7 +25,7 @@ class Axis:
     """A number that is held until it is changed: a wheel, a pedal, a camera's turn.
 
     Raises:
-        FieldValueError: Its numbers are not finite and in order, or there is no such axis of a gamepad.
+        FieldValueError: Its numbers are not finite and in order, or there is no such key or pad axis.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Axis:
     """The axis of a gamepad that drives it, one of ``PAD_AXES``."""
 
     def __post_init__(self) -> None:
+        check_codes(self.name, self.keys)
         held = (self.rest, *self.keys.values())
         is_range = math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high
         if not (is_range and all(self.low <= value <= self.high for value in held)):
@@ -74,7 +76,7 @@ class Choice:
     """One of a few things, held until it is changed: a gear, an action.
 
     Raises:
-        FieldValueError: It has no options, one of them twice, or a key for another.
+        FieldValueError: It has no options, one of them twice, or a key for another; or there is no such key.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Choice:
     """The option that each key holds it at while it is pressed, keys as for an axis."""
 
     def __post_init__(self) -> None:
+        check_codes(self.name, self.keys)
         known = {*self.options}
         if not known or len(known) < len(self.options) or not known.issuperset(self.keys.values()):
             raise FieldValueError(

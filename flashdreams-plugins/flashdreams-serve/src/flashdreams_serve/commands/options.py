@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,7 +61,7 @@ def read_settings(options: Mapping[str, list[str]]) -> ServeSettings:
         certificate=_file(given, CERTIFICATE),
         key=_file(given, KEY),
         behind_proxy=BEHIND_PROXY.name in given,
-        origins=tuple(origin.rstrip("/") for origin in options.get(ORIGIN.name, ())),
+        origins=tuple(map(_origin, options.get(ORIGIN.name, ()))),
         ice_servers=_ice_servers(options.get(ICE_SERVER.name, ())),
         webrtc=NO_WEBRTC.name not in given and not _is_hidden(given),
         batch=BATCH.name in given,
@@ -105,6 +106,17 @@ def _check_open_address(settings: ServeSettings) -> None:
             f"Add {NEW_TOKEN.name}, or {TOKEN_FILE.name} FILE, or set FLASHDREAMS_TOKEN. Put TLS in front: "
             f"{CERTIFICATE.name} and {KEY.name}, or a proxy (see docs/serve.md).",
         )
+
+
+def _origin(text: str) -> str:
+    origin = text.lower().rstrip("/")
+    if re.fullmatch(r"https?://[^/?#@\s]+", origin):
+        return origin
+    raise UsageError(
+        f"{ORIGIN.name} is {text!r}.",
+        "An origin is a scheme and a host, and a port where it is not the usual one.",
+        f"Write it as browsers do: {ORIGIN.name} https://dream.example.org",
+    )
 
 
 def _token(given: Mapping[str, str]) -> str | None:

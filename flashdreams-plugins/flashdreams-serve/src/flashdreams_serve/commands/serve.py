@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import sys
 import threading
 import time
 import webbrowser
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from flashdreams.cli.console import set_up_logging
 from flashdreams.cli.options import OFFLINE, VERBOSE
@@ -55,8 +57,9 @@ def _serve(request: Request, settings: ServeSettings) -> int:
     from flashdreams_serve.media.shelf import Shelf
     from flashdreams_serve.web.app import make_app
     from flashdreams_serve.web.metrics import Metrics
-    from flashdreams_serve.web.server import DrainingServer, listen, url_of
+    from flashdreams_serve.web.server import DrainingServer, check_certificate, listen, url_of
 
+    check_certificate(settings)
     sys.setswitchinterval(_SWITCH_SECONDS)
     metrics = Metrics()
     shelf = Shelf(settings.save_dir, settings.limits.saved_bytes)
@@ -68,7 +71,7 @@ def _serve(request: Request, settings: ServeSettings) -> int:
         def on_listening() -> None:
             _announce(request, settings, url)
             host.start()
-            threading.Thread(target=_watch_loading, args=(host, server.end), daemon=True).start()
+            threading.Thread(target=_watch, args=(host, server.end), daemon=True).start()
 
         async def drain() -> None:
             print("Ending: sessions are closed, and what they keep is saved.", file=sys.stderr, flush=True)
@@ -77,11 +80,21 @@ def _serve(request: Request, settings: ServeSettings) -> int:
         app = make_app(host, settings, shelf=shelf, metrics=metrics)
         server = DrainingServer(app, settings, on_listening=on_listening, drain=drain)
         server.run_at(listening)
-    host.stop()
+    has_ended = host.stop()
     reels.close()
     if host.failure is not None:
         raise host.failure
+    if not has_ended:
+        _end_at_once()
     return 0
+
+
+def _end_at_once() -> NoReturn:
+    """End while a thread still computes, on which Python's own way out would crash."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(0)
 
 
 def _announce(request: Request, settings: ServeSettings, url: str) -> None:
@@ -105,17 +118,21 @@ def _open_browser(url: str) -> None:
         browser.open(url)
 
 
-def _watch_loading(host: Host, give_up: Callable[[], None]) -> None:
-    """Say when the model is there, or give up where it cannot be loaded."""
+def _watch(host: Host, give_up: Callable[[], None]) -> None:
+    """Say when the model is there, and give up where it cannot be loaded, or nothing computes any more."""
     began = time.monotonic()
-    while not host.wait_ready(timeout=1.0):
-        if host.failure is not None:
-            give_up()
-        if host.phase != "loading":
-            return
+    while not host.wait_ready(timeout=1.0) and host.phase == "loading":
+        pass
+    if host.phase == "ready":
+        _say_ready(host, time.monotonic() - began)
+    host.wait_stopped()
+    if host.failure is not None:
+        give_up()
+
+
+def _say_ready(host: Host, seconds: float) -> None:
     print(
-        f"Ready after {time.monotonic() - began:.1f} s, for {host.sessions_limit} sessions at once. "
-        "Ctrl-C ends it.",
+        f"Ready after {seconds:.1f} s, for {host.sessions_limit} sessions at once. Ctrl-C ends it.",
         file=sys.stderr,
         flush=True,
     )

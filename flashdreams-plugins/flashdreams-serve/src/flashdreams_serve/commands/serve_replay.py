@@ -48,10 +48,9 @@ def main(argv: Sequence[str]) -> int:
     if request is None:
         return 0
     set_up_logging(len(request.options.get(VERBOSE.name, [])))
-    from flashdreams.infra.runner.run_record import version_changes
     from flashdreams.io.hub import offline
 
-    for change in version_changes(tree):
+    for change in _changes(request.config, tree):
         print(f"{change}: the video may differ.", file=sys.stderr)
     with stdout_kept(), offline(OFFLINE.name in request.options):
         output = _make(request.config, tree)
@@ -70,6 +69,17 @@ def _without_log(wants_help: bool) -> int:
     usage = f"{COMMAND.prog} {_LOG} [options] [flags]"
     print(help_page(usage, SUMMARY, [("options", option_rows(COMMAND.all_options)), ("flags", flags)]))
     return 0
+
+
+def _changes(config: RunnerConfig, tree: Mapping[str, Any]) -> list[str]:
+    """What is other than where the log comes from, one line each."""
+    from flashdreams.infra.device import cpu_threads
+    from flashdreams.infra.runner.run_record import version_changes
+    from flashdreams_serve.host.made_with import changes_since, made_with
+
+    with cpu_threads(config.threads) as threads:
+        now = made_with(config, threads=threads)
+    return [*version_changes(tree), *changes_since(tree, now)]
 
 
 def _make(config: RunnerConfig, tree: Mapping[str, Any]) -> Path:

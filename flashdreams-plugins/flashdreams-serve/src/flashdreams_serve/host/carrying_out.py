@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.errors import InputError
 from flashdreams_serve.host.card import ModelCard
-from flashdreams_serve.host.control_log import ControlLog
+from flashdreams_serve.host.control_log import NO_PAST, ControlLog
 from flashdreams_serve.host.dream import Dream
 from flashdreams_serve.host.errors import HostError, OrderRefusedError, as_refusal
 from flashdreams_serve.host.log_file import as_tree
@@ -38,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME = 60
+_COMPUTED = (Reset, Keep, Return, Fork)
+"""Orders that are computed with the model, and may take as long as a chunk."""
 _Result = Mapping[str, Any]
 
 
@@ -49,13 +50,23 @@ class CarryingOut:
         card: What it is to those who use it.
         limits: What sessions may keep.
         reception: Where sessions begin and end.
+        made_with: What rollouts are computed with, for their logs.
     """
 
-    def __init__(self, runner: Runner, card: ModelCard, limits: Limits, reception: Reception) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        card: ModelCard,
+        limits: Limits,
+        reception: Reception,
+        made_with: Mapping[str, Any] | None = None,
+    ) -> None:
         self._runner = runner
         self._card = card
         self._limits = limits
         self._reception = reception
+        self._made_with = made_with
+        self._served = 0
         self._answering = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answers")
         self._ways: dict[type[Any], Callable[[Session, Any], _Result | Future[Any]]] = {
             Pause: self._pause,
@@ -69,13 +80,31 @@ class CarryingOut:
             Close: self._close,
         }
 
+    def choose(self, sessions: Sequence[Session]) -> list[Session]:
+        """Of these sessions, those whose next order is carried out between this chunk and the next.
+
+        Of orders that are computed with the model it is one, of whoever was served longest ago: so there are
+        as many chunks as such orders, however many sessions ask.
+        """
+        asked = {session: self._reception.next_order(session) for session in sessions}
+        computed = [each for each, order in asked.items() if isinstance(order, _COMPUTED)]
+        chosen = [each for each, order in asked.items() if order is not None and each not in computed]
+        if computed:
+            self._served += 1
+            first = min(computed, key=lambda each: each.work.served_at)
+            first.work.served_at = self._served
+            chosen.append(first)
+        if len(computed) > 1:
+            self._reception.wake()
+        return chosen
+
     def next_of(self, session: Session) -> None:
         """Carry out what a session asked first; one order at a time, so that nobody holds up the others.
 
         Raises:
             Exception: The order failed otherwise than by being refused; it was answered so.
         """
-        taken = None if session.work.dream is None else self._reception.take_order(session)
+        taken = self._reception.take_order(session)
         if taken is not None:
             self._answer(session, *taken)
 
@@ -113,10 +142,10 @@ class CarryingOut:
             session.work.dream = Dream.begin(self._runner, given.begun_again())
         except InputError as error:
             session.work.dream = Dream.begin(self._runner, before.log.begun_again())
-            session.work.past.clear()
+            session.work.past = NO_PAST
             raise _not_taken() from error
         else:
-            session.work.past = deque(given.per_chunk())
+            session.work.past = given.past()
         finally:
             self._another_rollout(session)
         return {"seed": session.seed}
@@ -158,7 +187,7 @@ class CarryingOut:
             )
         session.work.dream_now.close()
         dream = session.work.dream = Dream.back_to(self._runner, kept)
-        session.work.past.clear()
+        session.work.past = NO_PAST
         self._another_rollout(session)
         return {"chunk": dream.next_chunk, "seed": session.seed}
 
@@ -170,7 +199,7 @@ class CarryingOut:
         except BaseException:
             self._reception.end(second, "failed")
             raise
-        second.work.past = deque(session.work.past)
+        second.work.past = session.work.past.rest()
         second.set_stage("opening" if second.work.past else "live")
         return {"session": second.id}
 
@@ -193,7 +222,10 @@ class CarryingOut:
                 f"It has at most {self._limits.log_bytes} bytes.",
                 "Reset the session: with that another log begins.",
             )
-        return self._answering.submit(_log_answer, log.copy(), self._card.slug)
+        return self._answering.submit(self._log_answer, log.copy())
+
+    def _log_answer(self, log: ControlLog) -> _Result:
+        return {"log": as_tree(log, self._card.slug, self._made_with)}
 
     def _close(self, session: Session, order: Close) -> _Result:
         self._reception.end(session, "closed")
@@ -203,13 +235,10 @@ class CarryingOut:
         """Frames of the one before are stale from here on."""
         dream = session.work.dream_now
         session.seed = dream.log.opening.seed or 0
+        session.inbox.model_holds(dream.log.held)
         session.work.epoch += 1
         session.audience.drop(session.work.epoch)
         session.set_stage("opening" if session.work.past else "live")
-
-
-def _log_answer(log: ControlLog, slug: str) -> _Result:
-    return {"log": as_tree(log, slug)}
 
 
 def _pass_on(done: Future[Any], answer: Answer) -> None:

@@ -67,6 +67,10 @@ class ControlLog:
         changes = dict(self.changes)
         return (changes.get(chunk, {}) for chunk in range(self.chunks))
 
+    def past(self) -> Past:
+        """Its chunks, to be made again."""
+        return Past(dict(self.changes), self.chunks)
+
     def copy(self) -> ControlLog:
         """The same log, to go its own way from here."""
         other = copy.copy(self)
@@ -76,3 +80,38 @@ class ControlLog:
     def begun_again(self, opening: Opening | None = None) -> ControlLog:
         """An empty log, with the same opening unless another is given."""
         return ControlLog(opening or self.opening, self._steering, self._most_bytes)
+
+
+class Past:
+    """Chunks of a log that are made again, one after the other; however many, it takes the room of the log.
+
+    Args:
+        changes: What is new, by chunk.
+        chunks: How many there are.
+        done: How many have been made again.
+    """
+
+    def __init__(self, changes: Mapping[int, Mapping[str, Value]], chunks: int, done: int = 0) -> None:
+        self._changes = changes
+        self._chunks = chunks
+        self._done = done
+
+    def __len__(self) -> int:
+        return self._chunks - self._done
+
+    @property
+    def news(self) -> Mapping[str, Value]:
+        """What is new with the chunk that is made next."""
+        return self._changes.get(self._done, {})
+
+    def advance(self) -> None:
+        """The next chunk has been made."""
+        self._done += 1
+
+    def rest(self) -> Past:
+        """Those that are not yet made, for somebody else to make."""
+        return Past(self._changes, self._chunks, self._done)
+
+
+NO_PAST = Past({}, 0)
+"""Nothing is made again."""

@@ -74,9 +74,10 @@ class Dreamer:
     def look_after_sessions(self) -> None:
         """Whatever happens between two chunks."""
         self._reception.let_go()
-        for session in self._reception.living:
+        for session in self._carrying_out.choose(self._reception.living):
             with self._ends(session):
                 self._carrying_out.next_of(session)
+        for session in self._reception.living:
             self._give_turns(session)
         for session in self._reception.to_release():
             self._release(session)
@@ -106,10 +107,10 @@ class Dreamer:
     def _make_again(self, session: Session) -> None:
         """Make a chunk of the past, which nobody is shown; with the last one the session goes live."""
         work, dream = session.work, session.work.dream_now
-        news = work.past[0]
+        news = work.past.news
         dream.make(news)
         dream.finish(news)
-        work.past.popleft()
+        work.past.advance()
         if not work.past:
             self._go_live(session)
 
@@ -124,6 +125,7 @@ class Dreamer:
             self._give_turns(session)
 
     def _go_live(self, session: Session) -> None:
+        session.inbox.model_holds(session.work.dream_now.log.held)
         self._turns.leave(session)  # on a level with the others, however much was made again
         session.set_stage("live")
 

@@ -20,6 +20,7 @@ from flashdreams_serve.host.card import ModelCard
 from flashdreams_serve.host.carrying_out import CarryingOut
 from flashdreams_serve.host.dreamer import Dreamer
 from flashdreams_serve.host.errors import NotReadyError, draining
+from flashdreams_serve.host.made_with import made_with
 from flashdreams_serve.host.observers import Observed
 from flashdreams_serve.host.observing import HostObserver, Phase
 from flashdreams_serve.host.openings import read_opening
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_JOIN_SECONDS = 10.0
+_JOIN_SECONDS = 3.0
+"""How long the end waits for a chunk, or for a model, that is on its way."""
 
 
 class Host:
@@ -71,7 +73,7 @@ class Host:
             )
         self.phase: Phase = "loading"
         self.failure: BaseException | None = None
-        """Why the model could not be loaded."""
+        """Why the model could not be loaded, or why its thread has ended."""
         self.runner: Runner | None = None
         """What dreams, once it is loaded; only the host's own thread may compute with it."""
         self._config = config
@@ -98,6 +100,10 @@ class Host:
         with self._phases:
             self._phases.wait_for(lambda: self.phase != "loading", timeout)
             return self.phase == "ready"
+
+    def wait_stopped(self) -> None:
+        """Wait until nothing is computed any more; :attr:`failure` says why, where nobody has stopped it."""
+        self._thread.join()
 
     def open(self, opening: Opening, client: str) -> Session:
         """Open a session, to begin at once or to wait in the queue.
@@ -131,21 +137,26 @@ class Host:
         if not self._reception.wait_ended(seconds):
             log.warning("After %g seconds not all sessions had been saved.", seconds)
 
-    def stop(self) -> None:
-        """End every session that lives, and the thread, once its chunk is made."""
+    def stop(self) -> bool:
+        """End every session that lives, and the thread, once its chunk is made.
+
+        Returns:
+            Whether the thread has ended. Loading cannot be broken off, nor a chunk that takes long.
+        """
         self._reception.end_all("drained")
         self._reception.stop()
         if self._thread.is_alive():
             self._thread.join(_JOIN_SECONDS)
         self._reception.close()
         self._enter("stopped")
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         """Load, then compute until the host is stopped."""
         try:
-            with cpu_threads(self._config.threads):
+            with cpu_threads(self._config.threads) as threads:
                 self.runner = self._loaded()
-                dreamer = self._dreamer(self.runner)
+                dreamer = self._dreamer(self.runner, threads)
                 self._enter("ready")
                 dreamer.run()
         except BaseException as error:  # whatever it is, nobody above could hear of it
@@ -165,15 +176,16 @@ class Host:
             runner.warm_up(limit)
         return runner
 
-    def _dreamer(self, runner: Runner) -> Dreamer:
+    def _dreamer(self, runner: Runner, threads: int) -> Dreamer:
         card, reception = self.card, self._reception
         together = self._together(runner) if self._settings.batch else None
+        noted = made_with(self._config, threads=threads, batch=together is not None)
         return Dreamer(
             runner,
             reception,
             Turns(card.chunk_seconds),
             TurnTaking(runner, self._observed, card.fps, self._clock, together),
-            CarryingOut(runner, card, self._settings.limits, reception),
+            CarryingOut(runner, card, self._settings.limits, reception, noted),
             on_health=lambda is_well: self._enter("ready" if is_well else "failed"),
             clock=self._clock,
         )

@@ -25,8 +25,8 @@ _MOST_CHUNKS = 10_000_000
 _NEXT = "Take the log as the server gave it."
 
 
-def as_tree(log: ControlLog, slug: str) -> dict[str, Any]:
-    """A log as plain values."""
+def as_tree(log: ControlLog, slug: str, made_with: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A log as plain values, with what its rollout is computed with, where that is known."""
     opening = log.opening
     begun_with = {"seed": opening.seed, "prompt": opening.prompt, "start": opening.start}
     given = {name: value for name, value in begun_with.items() if value is not None}
@@ -36,7 +36,8 @@ def as_tree(log: ControlLog, slug: str) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "slug": slug,
-        "versions": _versions(slug),
+        "versions": dict(_versions(slug)),
+        **({} if made_with is None else {"made_with": dict(made_with)}),
         "opening": given,
         "chunks": log.chunks,
         "controls": [[chunk, dict(values)] for chunk, values in log.changes],

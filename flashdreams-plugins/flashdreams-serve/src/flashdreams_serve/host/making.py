@@ -8,14 +8,11 @@ from flashdreams.errors import ControlError, InputError
 from flashdreams.infra.runner.steering import Value
 from flashdreams_serve.host.dream import Dream
 from flashdreams_serve.host.events import Refused
-from flashdreams_serve.host.inbox import Taken
+from flashdreams_serve.host.inbox import NOTHING_NEW, News, Taken
 from flashdreams_serve.host.session import Session
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-News = tuple[Taken, Taken]
-"""New with a chunk: axes and choices, and texts."""
 
 
 def values_of(news: News) -> dict[str, Value]:
@@ -41,7 +38,7 @@ def make_obeying(session: Session, dream: Dream, news: News) -> tuple[News, Tens
             if not said.values and not held.values:
                 raise
             _refuse(session, said if said.values else held, error)
-            news = (held, Taken()) if said.values else (Taken(), Taken())
+            news = (held, Taken()) if said.values else NOTHING_NEW
 
 
 def _refuse(session: Session, refused: Taken, error: InputError) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from flashdreams_serve.host.admission import Admission
+from flashdreams_serve.host.bell import Bell
 from flashdreams_serve.host.control_log import ControlLog
 from flashdreams_serve.host.errors import (
     OrderRefusedError,
@@ -56,7 +57,7 @@ class Reception:
         self._recorder = recorder
         self._clock = clock
         self._changed = threading.Condition(threading.RLock())
-        self._woken = False
+        self._bell = Bell(self._changed)
         self._is_shut = False
         self._living: dict[str, Session] = {}
         self._ended: Remembered[Session] = Remembered(limits.grace_seconds)
@@ -129,13 +130,20 @@ class Reception:
                 self.wake()
         return answer
 
+    def next_order(self, session: Session) -> Order | None:
+        """The order that a session which has begun would have carried out next."""
+        with self._changed:
+            is_ready = session.orders and not session.ending and session.work.dream is not None
+            return session.orders[0][0] if is_ready else None
+
     def take_order(self, session: Session) -> tuple[Order, Answer] | None:
         """The order that waits longest, to be answered; None where none waits that is still wanted."""
         with self._changed:
             while session.orders and not session.ending:
                 order, answer = session.orders.popleft()
                 if answer.set_running_or_notify_cancel():
-                    self._woken = self._woken or bool(session.orders)
+                    if session.orders:
+                        self.wake()
                     return order, answer
         return None
 
@@ -204,16 +212,11 @@ class Reception:
 
     def wake(self) -> None:
         """Something has changed that the thread that computes should look at."""
-        with self._changed:
-            self._woken = True
-            self._changed.notify_all()
+        self._bell.ring()
 
     def wait(self, seconds: float) -> None:
         """Wait until woken, or for so long."""
-        with self._changed:
-            if not self._woken:
-                self._changed.wait(seconds)
-            self._woken = False
+        self._bell.wait(seconds)
 
     def wait_ended(self, seconds: float) -> bool:
         """Wait until every session has ended and said so, for so long at most; whether they have."""

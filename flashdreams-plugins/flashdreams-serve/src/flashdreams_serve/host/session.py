@@ -9,9 +9,8 @@ from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from flashdreams.infra.runner.steering import Value
 from flashdreams_serve.host.audience import Audience
-from flashdreams_serve.host.control_log import ControlLog
+from flashdreams_serve.host.control_log import ControlLog, Past
 from flashdreams_serve.host.events import Outlet, Standing, State
 from flashdreams_serve.host.inbox import Inbox
 from flashdreams_serve.host.orders import Control, Order
@@ -62,8 +61,8 @@ class Work:
 
     start: ControlLog
     """The empty log with which its rollout begins."""
-    past: deque[dict[str, Value]]
-    """What steered the chunks that are to be made again before it goes live."""
+    past: Past
+    """Chunks that are to be made again before it goes live."""
     dream: Dream | None = None
     kept: dict[str, Kept] = field(default_factory=dict)
     """Snapshots by name."""
@@ -71,6 +70,8 @@ class Work:
     chunks: int = 0
     frames: int = 0
     missed: int = 0
+    served_at: int = 0
+    """Number, over all sessions, of its last order that was computed with the model."""
     shown_seconds: float = 0.0
     """How long the chunk made last is shown."""
 
@@ -101,11 +102,11 @@ class Session:
         self.client = client
         self.seed = log.opening.seed or 0
         """Seed of its rollout."""
-        self.inbox = Inbox(log.texts)
+        self.inbox = Inbox(log.texts, log.begun_again().held)
         self.audience = Audience(Standing(state="opening"))
         self.orders: deque[tuple[Order, Answer]] = deque()
         """Waits to be carried out between two chunks."""
-        self.work = Work(log.begun_again(), deque(log.per_chunk()))
+        self.work = Work(log.begun_again(), log.past())
         self.recorder: Recorder | None = None
         self.begun = False
         """Whether the thread that computes has taken it up."""

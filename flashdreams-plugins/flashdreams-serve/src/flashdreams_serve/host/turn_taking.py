@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from flashdreams.errors import InputError, RolloutError
 from flashdreams_serve.host.dream import Dream
 from flashdreams_serve.host.events import Receipt, ShownChunk
-from flashdreams_serve.host.making import News, make_obeying, values_of
+from flashdreams_serve.host.inbox import News
+from flashdreams_serve.host.making import make_obeying, values_of
 from flashdreams_serve.host.observers import Observed
 from flashdreams_serve.host.session import Session
 

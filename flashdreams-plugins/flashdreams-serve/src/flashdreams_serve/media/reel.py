@@ -43,7 +43,7 @@ class Reels:
         self.keep_seconds = keep_seconds
         self.scale = scale
         self.encoding = Backlog("video-encoder")
-        self.writing = ThreadPoolExecutor(1, thread_name_prefix="video-writer")
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="video-writer")
         self.saves = threading.BoundedSemaphore(MOST_SAVES)
 
     def recorder(self, session_id: str) -> Reel:
@@ -53,7 +53,15 @@ class Reels:
     def close(self) -> None:
         """Save what was asked for, and end the threads."""
         self.encoding.close()
-        self.writing.shutdown(wait=True)
+        self._writing.shutdown(wait=True)
+
+    def write(self, do: Callable[[], None]) -> bool:
+        """Call ``do`` in the thread that writes; whether it will be, which it is not once closed."""
+        try:
+            self._writing.submit(do)
+        except RuntimeError:
+            return False
+        return True
 
 
 class Reel(Recorder):
@@ -133,8 +141,8 @@ class Reel(Recorder):
             kept = self._fragments.last(seconds)
             if kept is None:
                 future.set_exception(not_recorded() if self._is_broken else nothing_kept())
-            else:
-                self._reels.writing.submit(_end, future, lambda: self._write(kept, label))
+            elif not self._reels.write(lambda: _end(future, lambda: self._write(kept, label))):
+                future.set_exception(recorder_closed())
 
         if not self._is_open or not self._reels.encoding.add(cut):
             future.set_exception(recorder_closed())

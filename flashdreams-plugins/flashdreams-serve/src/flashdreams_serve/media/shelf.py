@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ MOST_VIDEOS = 999
 LOG_NAME = "session.json"
 _VIDEO = re.compile(r"(\d{4})-[a-z0-9-]+\.mp4")
 _PART = ".part"
+_STALE_SECONDS = 24 * 3600.0
+"""Age at which half a file is of a server that was killed, and not of one that writes beside this one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Shelf:
     never made part of a path. Thread-safe.
 
     Args:
-        folder: Where they lie. It is made when the first is saved.
+        folder: Where they lie. It is made when the first is saved. Halves of files in it that a server left
+            that was killed are removed.
         most_bytes: Quota over all files in it, with those of earlier servers.
     """
 
@@ -55,6 +59,7 @@ class Shelf:
         self._folder = folder
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
+        _remove_halves(folder)
         self._used = _bytes_below(folder)
 
     @property
@@ -150,6 +155,13 @@ def _write_whole(path: Path, data: bytes) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def _remove_halves(folder: Path) -> None:
+    for path in folder.glob(f"*/*{_PART}"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _STALE_SECONDS:
+                path.unlink()
 
 
 def _bytes_below(folder: Path) -> int:

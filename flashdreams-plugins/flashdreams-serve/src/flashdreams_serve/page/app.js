@@ -48,6 +48,7 @@ const opening = new OpeningDialog(byId("opening"), begin);
 const commands = new Commands(document, life, notices, {
   begin: () => opening.show(),
   figures: () => figures.toggle(),
+  steer: () => sender.resend(),
 });
 const shown = { frames: 0, header: null };
 let controls = null;
@@ -67,7 +68,7 @@ function entered(state, detail) {
 
 const ACTS = {
   choosing: () => opening.show(),
-  refused: () => opening.show(),
+  refused: () => (life.model ? opening.show() : life.begin()),
   ended: () => life.again(),
   elsewhere: () => life.takeBack(),
   failed: () => life.begin(),
@@ -76,6 +77,7 @@ const ACTS = {
   full: () => life.hurry(),
   draining: () => life.hurry(),
   token: () => location.reload(),
+  broken: () => location.reload(),
 };
 
 function knowModel(model) {
@@ -88,9 +90,9 @@ function knowModel(model) {
   byId("model").textContent = model.slug;
   byId("model").title = model.description;
   picture.hold(model);
-  controls = new Controls(steering, (urgent) => {
+  controls = new Controls(steering, (urgent, at) => {
     panel.light();
-    sender.changed(urgent);
+    sender.changed(urgent, at);
   });
   sender.follow(controls);
   panel.build(steering, controls, sendText);
@@ -109,7 +111,15 @@ function hear(message) {
   if (message.type === "welcome") welcome(message);
   else if (message.type === "stats") figures.heard(message);
   else if (message.type === "receipt") obeyed(message.seq);
-  else if (PROBLEMS.includes(message.type)) notices.complain(`${message.what} ${message.right}`);
+  else if (PROBLEMS.includes(message.type)) complain(message);
+}
+
+function complain({ type, seq, what, right }) {
+  notices.complain(`${what} ${right}`);
+  if (type === "refused" && waitingText?.seq === seq) {
+    waitingText.said.textContent = "Not taken";
+    waitingText = null;
+  }
 }
 
 function welcome({ session }) {
@@ -132,8 +142,8 @@ function showFrame(header, at) {
   latencies.shown(header, at);
 }
 
-function sendText(name, text, form) {
-  const seq = sender.say({ [name]: text });
+function sendText(name, text, form, at) {
+  const seq = sender.say({ [name]: text }, at);
   const said = form.querySelector("output");
   said.textContent = seq === null ? "There is no connection just now." : "Sent";
   waitingText = { seq, said };

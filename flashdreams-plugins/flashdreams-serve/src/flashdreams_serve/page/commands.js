@@ -24,16 +24,18 @@ export class Commands {
   #notices;
   #buttons = new Map();
   #acts;
+  #steer;
   #hasMark = false;
 
   /**
    * @param {ParentNode} page Has a button with `data-command` for each command.
    * @param {import("./life.js").Life} life
    * @param {import("./notices.js").Notices} notices
-   * @param {{begin: () => void, figures: () => void}} more What other parts of the page do.
+   * @param {{begin: () => void, figures: () => void, steer: () => void}} more What other parts of the page
+   *   do: `steer` tells a rollout that has just begun what is held.
    */
   constructor(page, life, notices, more) {
-    [this.#life, this.#notices] = [life, notices];
+    [this.#life, this.#notices, this.#steer] = [life, notices, more.steer];
     this.#acts = {
       pause: () => this.#pause(),
       reset: () => this.reset(life.opening),
@@ -78,7 +80,9 @@ export class Commands {
   /** Another rollout in the same session. @param {object} opening What it begins with. */
   async reset(opening) {
     this.#life.opening = opening;
-    if (await this.#ask("reset", opening)) this.#notices.say("Restarted.");
+    if (!(await this.#ask("reset", opening))) return;
+    this.#steer();
+    this.#notices.say("Restarted.");
   }
 
   /** The session has no mark any more, since it is another one. */
@@ -110,7 +114,9 @@ export class Commands {
   }
 
   async #return() {
-    if (await this.#ask("return", { name: MARK })) this.#notices.say("Back at the moment that you kept.");
+    if (!(await this.#ask("return", { name: MARK }))) return;
+    this.#steer();
+    this.#notices.say("Back at the moment that you kept.");
   }
 
   async #ask(type, fields) {

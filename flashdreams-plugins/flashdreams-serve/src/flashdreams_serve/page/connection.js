@@ -19,6 +19,7 @@ export class Connection {
   #transport = null;
   #note = ""; // why it is not WebRTC
   #rtcWorked = false;
+  #welcomed = false;
   #asked = new Map();
   #asks = 0;
   #pinging;
@@ -40,9 +41,9 @@ export class Connection {
     else this.#bySocket("");
   }
 
-  /** @returns {boolean} Whether it was sent; it is not while there is no connection. */
+  /** @returns {boolean} Whether it was sent; it is not while there is no connection, or no welcome yet. */
   send(message) {
-    return this.#transport?.send(message) ?? false;
+    return this.#welcomed && this.#transport.send(message);
   }
 
   /**
@@ -70,6 +71,7 @@ export class Connection {
   #byRtc(forced) {
     const listener = this.#listening((reason) => {
       if (forced) return this.#lost(0);
+      this.#welcomed = false;
       this.#breakPromises();
       this.#bySocket(reason);
     });
@@ -94,7 +96,8 @@ export class Connection {
 
   async #greet() {
     this.#heardAt = performance.now();
-    this.send({ type: "hello", version: VERSION, ...(await this.#transport.greeting(this.#model)) });
+    const greeting = await this.#transport.greeting(this.#model);
+    this.#transport.send({ type: "hello", version: VERSION, ...greeting });
     if (this.#transport.name === "WebRTC") this.#rtcWorked = true;
     else rtcNeverWorks ||= Boolean(this.#note) && !this.#rtcWorked;
     this.#listener.transport(this.#transport.name, this.#note);
@@ -102,6 +105,7 @@ export class Connection {
 
   #message(message) {
     this.#heardAt = performance.now();
+    this.#welcomed ||= message.type === "welcome";
     const asked = message.ask === undefined || message.ask === null ? null : this.#asked.get(message.ask);
     if (asked && (message.type === "answer" || message.type === "error")) {
       this.#asked.delete(message.ask);

@@ -12,7 +12,8 @@ export class Controls {
 
   /**
    * @param {object} steering As the model has it.
-   * @param {(urgent: boolean) => void} changed Called whenever a value may be another.
+   * @param {(urgent: boolean, at: number) => void} changed Called whenever a value may be another, with when
+   *   somebody made it so: times here are those of `performance.now()`, as events have them.
    */
   constructor(steering, changed) {
     for (const axis of steering.axes) this.#rest[axis.name] = axis.rest;
@@ -30,16 +31,20 @@ export class Controls {
    * Hold some controls for as long as something is pressed.
    * @param {string} source What is pressed, such as "key ArrowLeft".
    * @param {[string, number | string][]} settings Names and values.
+   * @param {number} at When it was pressed.
    */
-  press(source, settings) {
+  press(source, settings, at) {
     if (this.#held.has(source)) return;
     this.#held.set(source, settings);
-    this.#changed(false);
+    this.#changed(false, at);
   }
 
-  /** @param {string} source What is pressed no more. */
-  release(source) {
-    if (this.#held.delete(source)) this.#changed(false);
+  /**
+   * @param {string} source What is pressed no more.
+   * @param {number} at When it was let go.
+   */
+  release(source, at) {
+    if (this.#held.delete(source)) this.#changed(false, at);
   }
 
   /** Let go of everything that is held, at once: nobody is there to do it. */
@@ -47,24 +52,25 @@ export class Controls {
     if (!this.#held.size && !Object.keys(this.#pushed).length) return;
     this.#held.clear();
     this.#pushed = {};
-    this.#changed(true);
+    this.#changed(true, performance.now());
   }
 
   /**
    * Choose an option, until another is chosen.
    * @param {string} name
    * @param {string} option
+   * @param {number} at When it was chosen.
    */
-  choose(name, option) {
+  choose(name, option, at) {
     this.#chosen[name] = option;
-    this.#changed(false);
+    this.#changed(false, at);
   }
 
   /** @param {Record<string, number>} values Axes that a gamepad moves now; the others it lets go. */
   push(values) {
     if (sameValues(values, this.#pushed)) return;
     this.#pushed = values;
-    this.#changed(false);
+    this.#changed(false, performance.now());
   }
 }
 
@@ -75,6 +81,7 @@ export class ControlSender {
   #seq;
   #sent = {};
   #timer = null;
+  #since = null; // when the oldest change was made that is not sent yet
 
   /**
    * @param {(message: object) => boolean} send
@@ -96,8 +103,13 @@ export class ControlSender {
     this.#sent = controls.values;
   }
 
-  /** Something changed. @param {boolean} urgent Whether it must not wait for what may follow. */
-  changed(urgent) {
+  /**
+   * Something changed.
+   * @param {boolean} urgent Whether it must not wait for what may follow.
+   * @param {number} at When: latency is measured from there, however long the change has to wait here.
+   */
+  changed(urgent, at) {
+    this.#since ??= at;
     if (this.#timer !== null && !urgent) return;
     clearTimeout(this.#timer);
     this.#timer = this.#flush() ? setTimeout(() => this.#again(), APART_MS) : null;
@@ -108,34 +120,37 @@ export class ControlSender {
     this.#seq = Math.max(this.#seq, seq);
   }
 
-  /** The connection is another: what the session was told before may not be what is held now. */
+  /** The connection or the rollout is another: what was told before may not be what is held now. */
   resend() {
     const now = this.#controls.values;
     const isNews = this.#seq > 0 || !sameValues(now, this.#sent);
-    if (isNews && Object.keys(now).length) this.say(now);
-    this.#sent = now;
+    if (isNews && Object.keys(now).length) this.say(now, performance.now());
+    [this.#sent, this.#since] = [now, null];
   }
 
   /**
    * Send a control.
    * @param {Record<string, number | string>} values
+   * @param {number} at When somebody wanted them.
    * @returns {number | null} Its number; null where there is no connection.
    */
-  say(values) {
-    const message = { type: "control", seq: this.#seq + 1, values, sent_at: performance.now() };
+  say(values, at) {
+    const message = { type: "control", seq: this.#seq + 1, values, sent_at: at };
     if (!this.#send(message)) return null;
     return ++this.#seq;
   }
 
   #again() {
     this.#timer = null;
-    this.changed(false);
+    if (this.#since !== null) this.changed(false, this.#since);
   }
 
   #flush() {
+    const since = this.#since;
+    this.#since = null;
     const now = this.#controls.values;
     const other = Object.entries(now).filter(([name, value]) => value !== this.#sent[name]);
-    if (!other.length || this.say(Object.fromEntries(other)) === null) return false;
+    if (!other.length || this.say(Object.fromEntries(other), since) === null) return false;
     this.#sent = now;
     return true;
   }

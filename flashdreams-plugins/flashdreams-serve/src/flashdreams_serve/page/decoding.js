@@ -5,7 +5,7 @@ const WAITING = 8; // frames in the decoder from which it is too slow and begins
 
 /** @returns {Promise<boolean>} Whether this browser decodes H.264 frame by frame. */
 export async function decodesH264() {
-  const asked = { codec: "avc1.42c01f", optimizeForLatency: true };
+  const asked = { codec: "avc1.42c033", optimizeForLatency: true }; // as the server encodes it
   return (await window.VideoDecoder?.isConfigSupported(asked).catch(() => null))?.supported ?? false;
 }
 
@@ -106,8 +106,11 @@ class VideoFrames {
   #decoded(frame) {
     const header = this.#headers.get(frame.timestamp);
     this.#headers.delete(frame.timestamp);
-    if (header) this.#draw(header, frame);
-    frame.close();
+    try {
+      if (header) this.#draw(header, frame);
+    } finally {
+      frame.close(); // a decoder gives only a few, and waits for them to come back
+    }
   }
 }
 

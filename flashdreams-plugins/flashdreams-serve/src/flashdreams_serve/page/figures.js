@@ -85,7 +85,7 @@ export class Figures {
     this.#put("summary", `${fps.toFixed(1)} fps${late}`, this.#button);
     const { chunk_ms: made, dropped, stale, missed, path, sessions, waiting } = this.#server;
     this.#put("fps", fps.toFixed(1));
-    this.#put("latency", p50 === null ? "press a key" : `${Math.round(p50)} / ${Math.round(p95)} ms`);
+    this.#put("latency", p50 === null ? "none yet" : `${Math.round(p50)} / ${Math.round(p95)} ms`);
     this.#put("made", typeof made === "number" ? `${made.toFixed(made < 100 ? 1 : 0)} ms` : "–");
     this.#put("left-out", `${dropped ?? 0} / ${stale ?? 0}`);
     this.#put("missed", String(missed ?? 0));

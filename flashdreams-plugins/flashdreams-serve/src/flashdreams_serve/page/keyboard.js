@@ -64,7 +64,7 @@ export class Keyboard {
 
   constructor() {
     addEventListener("keydown", (event) => this.#down(event));
-    addEventListener("keyup", (event) => this.#controls?.release(sourceOf(event)));
+    addEventListener("keyup", (event) => this.#up(event));
     addEventListener("blur", () => this.#controls?.releaseAll());
     addEventListener("focusin", ({ target }) => takesText(target) && this.#controls?.releaseAll());
     document.addEventListener("visibilitychange", () => document.hidden && this.#controls?.releaseAll());
@@ -101,8 +101,13 @@ export class Keyboard {
     const act = this.#commands.get(event.code);
     if (!held && !act) return;
     event.preventDefault();
-    if (held) this.#controls.press(sourceOf(event), held);
+    if (held) this.#controls.press(sourceOf(event), held, event.timeStamp);
     else if (!event.repeat) act();
+  }
+
+  #up(event) {
+    this.#controls?.release(sourceOf(event), event.timeStamp);
+    if (event.key === "Meta") this.#controls?.releaseAll(); // macOS hides which keys were let go meanwhile
   }
 }
 

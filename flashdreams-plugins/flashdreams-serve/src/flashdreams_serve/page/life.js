@@ -2,11 +2,12 @@
 
 import { Connection } from "./connection.js";
 import { rememberSession, rememberedSession } from "./memory.js";
-import { Refusal, openSession, readiness, servedModel, sessionNow } from "./server.js";
+import { Refusal, Unreachable, closeSession, openSession, served, sessionNow } from "./server.js";
 
 const LOADING_MS = 1000;
 const LONGEST_WAIT_MS = 10_000;
 const FULL_MS = 10_000;
+const UNREACHABLE_MS = 2000;
 const GONE = 4404;
 const NO_TOKEN = 4401;
 const FAREWELL = 1000;
@@ -42,16 +43,15 @@ export class Life {
   async begin() {
     const errand = ++this.#errand;
     this.#enter("connecting");
-    if (!(await this.#ready(errand))) return;
     try {
-      this.model ??= await servedModel();
+      if (!(await this.#ready(errand))) return;
       this.#page.model(this.model);
       const kept = rememberedSession();
       if (kept && (await sessionNow(kept.session))) this.#connect(kept.session);
       else if (mustChoose(this.model.steering)) this.#enter("choosing");
       else await this.open(this.opening);
     } catch (error) {
-      if (errand === this.#errand) await this.#refused(error);
+      if (errand === this.#errand) await this.#failed(error, () => this.begin());
     }
   }
 
@@ -61,13 +61,14 @@ export class Life {
    */
   async open(opening) {
     const errand = ++this.#errand;
-    this.opening = opening;
+    [this.opening, this.session] = [opening, null];
     this.#enter("opening");
     try {
-      const view = await openSession(opening);
-      if (errand === this.#errand) this.#connect(view.session);
+      const { session } = await openSession(opening);
+      if (errand === this.#errand) this.#connect(session);
+      else await closeSession(session);
     } catch (error) {
-      if (errand === this.#errand) await this.#refused(error);
+      if (errand === this.#errand) await this.#failed(error, () => this.open(opening));
     }
   }
 
@@ -83,8 +84,8 @@ export class Life {
 
   /** Leave: the session ends. */
   async leave() {
-    await this.connection?.ask("close").catch(() => {});
     this.#end("closed");
+    if (this.session) await closeSession(this.session).catch(() => {}); // else it ends for want of viewers
   }
 
   /** Begin anew where it ended, with the same beginning. */
@@ -100,8 +101,9 @@ export class Life {
   async #ready(errand) {
     const since = performance.now();
     for (let tries = 0; errand === this.#errand; tries++) {
-      const { phase } = await readiness();
+      const { phase, model } = await served().catch(unreachable);
       if (errand !== this.#errand) return false;
+      this.model ??= model;
       if (phase === "ready") return true;
       if (phase === "failed") return this.#stop("failed");
       const seconds = Math.round((performance.now() - since) / 1000);
@@ -117,15 +119,25 @@ export class Life {
     return false;
   }
 
-  async #refused(error) {
-    if (!(error instanceof Refusal)) return this.begin();
+  /** Something did not work: says so, and does it again where that may help. */
+  async #failed(error, again) {
     if (error.status === 401) return this.#enter("token");
     if (error.code === "draining" || error.code === "not_ready") return this.begin();
     const isFull = error.status === 429 || error.status === 503;
-    if (!isFull) return this.#enter("refused", { what: error.message });
+    if (error instanceof Refusal && error.status < 500 && !isFull) {
+      return this.#enter("refused", { what: error.message });
+    }
+    if (!(error instanceof Refusal || error instanceof Unreachable)) return this.#break(error);
     const errand = this.#errand;
-    await this.#pause("full", FULL_MS, { what: error.what });
-    return errand === this.#errand ? this.open(this.opening) : undefined;
+    if (isFull) await this.#pause("full", FULL_MS, { what: error.what });
+    else await this.#pause("unreachable", UNREACHABLE_MS);
+    return errand === this.#errand ? again() : undefined;
+  }
+
+  /** A mistake of this page, which would only come again. */
+  #break(error) {
+    console.error(error);
+    this.#enter("broken");
   }
 
   #connect(session) {
@@ -157,6 +169,7 @@ export class Life {
   }
 
   #end(reason, detail) {
+    this.#errand++;
     this.#ended = true;
     this.connection?.close();
     rememberSession(null);
@@ -211,6 +224,12 @@ export class Life {
 /** Whether somebody has to say something before a dream can begin. */
 function mustChoose({ prompt, needs_image: needsImage }) {
   return Boolean(prompt) || needsImage;
+}
+
+/** Nobody answered, or somebody between here and the server. */
+function unreachable(error) {
+  if (error instanceof Unreachable || error.status >= 500) return { phase: "unreachable", model: null };
+  throw error;
 }
 
 function backoff(tries) {

@@ -2,6 +2,8 @@
 
 import { keyCap, keyWord } from "./keyboard.js";
 
+const PRESSES = ["Space", "Enter"];
+
 /** Builds the controls of a model and keeps them lit. */
 export class Panel {
   #controls = null;
@@ -17,7 +19,7 @@ export class Panel {
    * Show the controls of a model.
    * @param {object} steering As the model has it.
    * @param {import("./controls.js").Controls} controls What they set.
-   * @param {(name: string, text: string, form: HTMLFormElement) => void} sendText
+   * @param {(name: string, text: string, form: HTMLFormElement, at: number) => void} sendText
    */
   build(steering, controls, sendText) {
     const { left, right, deck } = this.places;
@@ -92,7 +94,9 @@ export class Panel {
       button.setAttribute("aria-pressed", "false");
       const codes = Object.keys(choice.keys).filter((code) => choice.keys[code] === option);
       button.append(...codes.map((code) => element("kbd", "", keyCap(code))));
-      button.addEventListener("click", () => this.#controls.choose(choice.name, option));
+      button.addEventListener("click", ({ timeStamp }) => {
+        this.#controls.choose(choice.name, option, timeStamp);
+      });
       this.#lit.push({ button, name: choice.name, value: option });
       row.append(button);
     }
@@ -132,19 +136,24 @@ function heldValues(axis) {
 
 /** A button that holds while a finger, a mouse or a key is on it. */
 function holdWith(button, controls, settings) {
-  const source = (event) => `button ${event.pointerId ?? event.code} ${settings}`;
-  const presses = (event) => event.code === "Space" || event.code === "Enter";
-  button.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    button.setPointerCapture(event.pointerId);
-    controls.press(source(event), settings);
+  const source = (finger) => `button ${finger} ${settings}`;
+  button.addEventListener("pointerdown", ({ button: which, pointerId, timeStamp }) => {
+    if (which !== 0) return;
+    button.setPointerCapture(pointerId);
+    controls.press(source(pointerId), settings, timeStamp);
   });
+  const letGo = ({ pointerId, timeStamp }) => controls.release(source(pointerId), timeStamp);
   for (const over of ["pointerup", "pointercancel", "lostpointercapture"]) {
-    button.addEventListener(over, (event) => controls.release(source(event)));
+    button.addEventListener(over, letGo);
   }
   button.addEventListener("contextmenu", (event) => event.preventDefault());
-  button.addEventListener("keydown", (event) => presses(event) && controls.press(source(event), settings));
-  button.addEventListener("keyup", (event) => presses(event) && controls.release(source(event)));
+  button.addEventListener("keydown", ({ code, timeStamp }) => {
+    if (PRESSES.includes(code)) controls.press(source(code), settings, timeStamp);
+  });
+  button.addEventListener("keyup", ({ code, timeStamp }) => controls.release(source(code), timeStamp));
+  button.addEventListener("blur", ({ timeStamp }) => {
+    for (const code of PRESSES) controls.release(source(code), timeStamp); // another hears of the key now
+  });
 }
 
 function textForm(text, sendText) {
@@ -159,7 +168,7 @@ function textForm(text, sendText) {
   form.append(label, field, send, said);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (field.value.trim()) sendText(text.name, field.value.trim(), form);
+    if (field.value.trim()) sendText(text.name, field.value.trim(), form, event.timeStamp);
   });
   field.addEventListener("keydown", ({ key }) => key === "Escape" && field.blur());
   return form;

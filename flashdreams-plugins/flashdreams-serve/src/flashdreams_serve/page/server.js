@@ -20,21 +20,10 @@ export class Refusal extends Error {
 /** Nobody answered. */
 export class Unreachable extends Error {}
 
-/** @returns {Promise<{phase: string}>} "ready", "loading", ..., or "unreachable". */
-export async function readiness() {
-  try {
-    const response = await requested("readyz");
-    const said = await response.json().catch(() => ({}));
-    return { phase: response.ok ? "ready" : (said.phase ?? said.error?.code ?? "loading") };
-  } catch {
-    return { phase: "unreachable" };
-  }
-}
-
-/** @returns {Promise<object>} What is served, as `GET /v1/models` has it. */
-export async function servedModel() {
-  const { models } = await asked("v1/models");
-  return models[0];
+/** @returns {Promise<{phase: string, model: object}>} How far the server is, and what it serves. */
+export async function served() {
+  const { phase, models } = await asked("v1/models");
+  return { phase, model: models[0] };
 }
 
 /**
@@ -55,6 +44,11 @@ export async function sessionNow(session) {
     if (error instanceof Refusal && error.status === 404) return null;
     throw error;
   }
+}
+
+/** End a session. */
+export async function closeSession(session) {
+  await asked(`v1/sessions/${session}`, { method: "DELETE" });
 }
 
 /**

@@ -5,9 +5,13 @@ import { TagReader } from "./tag.js";
 
 const CONNECT_MS = 3000;
 const GATHER_MS = 1000;
-const FRAMELESS_MS = 3000; // after which a live session without a picture has no way for video
+const FRAMELESS_MS = 3000; // after which frames that are announced and not shown have no way for video
+const UNSEEN = 3; // frames announced since one was shown: fewer may have been lost on the way
 const INTERRUPTED_MS = 2500;
 const HEADERS = 256;
+
+let seenSince = 0; // since when somebody sees the page, where somebody does
+document.addEventListener("visibilitychange", () => (seenSince = performance.now()));
 
 /** @returns {boolean} Whether this browser has what it takes. */
 export function canUseRtc() {
@@ -25,8 +29,8 @@ export class RtcTransport {
   #headers = new Map();
   #shown = new Map();
   #timers = new Map();
+  #unseen = 0;
   #closed = false;
-  #seen = false;
 
   /**
    * @param {string} session
@@ -106,7 +110,7 @@ export class RtcTransport {
     if (this.#closed) return;
     const { video } = this.#picture;
     video.requestVideoFrameCallback((...when) => this.#presented(...when));
-    this.#seen = true;
+    this.#unseen = 0;
     this.#stopWaiting("frameless");
     if (this.#picture.isSmall) this.#picture.paintVideo();
     const number = this.#tags.read(video);
@@ -117,16 +121,16 @@ export class RtcTransport {
 
   #received(message) {
     if (this.#closed) return;
-    if (message.type === "frame") {
-      const number = message.frame & 0xffffff;
-      keepIn(this.#headers, number, message);
-      this.#join(number);
-      return;
-    }
-    if (message.type === "standing" && message.state === "live" && !this.#seen) {
-      this.#wait("frameless", FRAMELESS_MS, "No video came over WebRTC.");
-    }
-    this.#listener.message(message);
+    if (message.type === "frame") this.#announced(message);
+    else this.#listener.message(message);
+  }
+
+  #announced(header) {
+    const number = header.frame & 0xffffff;
+    keepIn(this.#headers, number, header);
+    this.#unseen += 1;
+    if (this.#unseen >= UNSEEN) this.#wait("frameless", FRAMELESS_MS, "No video came over WebRTC.");
+    this.#join(number);
   }
 
   /** Header and pixels travel apart, and either may come first. */
@@ -142,8 +146,9 @@ export class RtcTransport {
     if (this.#timers.has(name)) return;
     const over = () => {
       this.#timers.delete(name);
-      if (document.hidden) this.#wait(name, patience, reason); // a hidden page is shown nothing, and waits
-      else this.#fail(reason);
+      const isSeen = !document.hidden && performance.now() - seenSince >= patience;
+      if (isSeen) this.#fail(reason);
+      else this.#wait(name, patience, reason); // a hidden page is shown nothing, and waits
     };
     this.#timers.set(name, setTimeout(over, patience));
   }

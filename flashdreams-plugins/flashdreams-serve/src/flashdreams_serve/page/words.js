@@ -40,7 +40,7 @@ const CURTAINS = {
     text: "Every place is taken. Yours begins by itself, as soon as one is free.",
     also: "Leave the line",
   }),
-  opening: () => ({ title: "Falling asleep", text: "The dream begins in a moment." }),
+  opening: () => ({ title: "Falling asleep", text: "The dream begins in a moment.", also: "Cancel" }),
   reconnecting: ({ wait, left }) => ({
     title: "Connection lost",
     text: `The server keeps your dream for ${left} s. Trying again ${wait > 0 ? `in ${wait} s` : "now"}.`,
@@ -59,6 +59,7 @@ const CURTAINS = {
     title: "No place is free",
     text: `${what || "Every place and the whole line are taken."} Asking again in ${wait} s.`,
     act: "Ask now",
+    also: "Stop asking",
   }),
   draining: ({ wait }) => ({
     title: "The server is shutting down",
@@ -79,6 +80,12 @@ const CURTAINS = {
   token: () => ({
     title: "A token, please",
     text: "This server is not open to everybody. Whoever runs it sees the token in its terminal.",
+    act: "Give the token",
+  }),
+  broken: () => ({
+    title: "This page has failed",
+    text: "It may be older than the server. Load it again; the browser's console says what was wrong.",
+    act: "Load it again",
   }),
 };
 
@@ -108,6 +115,7 @@ const STATE_WORDS = {
   unreachable: "No answer",
   refused: "Refused",
   token: "Locked",
+  broken: "Failed",
 };
 
 /**

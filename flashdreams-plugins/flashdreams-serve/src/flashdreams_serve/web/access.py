@@ -47,7 +47,7 @@ class Access:
                 403,
                 "foreign_name",
                 "The server was called by a name that is not its own.",
-                "It is localhost, or a name that --origins gives it.",
+                "It is localhost, or a name that --origin gives it.",
                 "Call it by that name.",
             )
 
@@ -66,7 +66,7 @@ class Access:
             "foreign_origin",
             "The page that asks comes from another server.",
             "Pages of this server may use it, and those of the origins that it was told of.",
-            "Open the server's own page, or start it with --origins.",
+            "Open the server's own page, or start it with --origin.",
         )
 
     def is_invited(self, origin: str | None) -> bool:

@@ -73,9 +73,11 @@ async def answered(order: Future[Mapping[str, Any]]) -> Mapping[str, Any]:
         ProblemError: It takes too long.
         FlashDreamsError: The host refuses it.
     """
+    answer = asyncio.wrap_future(order)
+    answer.add_done_callback(_hear)
     try:
         async with asyncio.timeout(ORDER_SECONDS):
-            return await asyncio.shield(asyncio.wrap_future(order))
+            return await asyncio.shield(answer)
     except TimeoutError:
         raise problem(
             503,
@@ -85,3 +87,9 @@ async def answered(order: Future[Mapping[str, Any]]) -> Mapping[str, Any]:
             "Try again later.",
             retry_after="10",
         ) from None
+
+
+def _hear(answer: asyncio.Future[Mapping[str, Any]]) -> None:
+    """Take note of a refusal whose asker has left: asyncio complains of those that nobody hears."""
+    if not answer.cancelled():
+        answer.exception()

@@ -145,6 +145,7 @@ class Models(Answer):
     """What is served: one model."""
 
     models: list[ModelBody]
+    phase: Phase = Field(description="How far the server is; sessions begin once it is ready.")
 
 
 class SessionBody(Answer):

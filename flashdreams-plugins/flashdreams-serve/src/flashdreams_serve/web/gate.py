@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from flashdreams_serve.settings import Limits
 from flashdreams_serve.web.access import OPEN_PATHS, Access
-from flashdreams_serve.web.bodies import LONGEST_OFFER
 from flashdreams_serve.web.login import Login
 from flashdreams_serve.web.pages import is_page
 from flashdreams_serve.web.problems import Problem, problem, problem_of
+from flashdreams_serve.web.rates import Bucket, Rates
 from flashdreams_serve.web.services import Services
+from flashdreams_serve.web.sizes import Body, declared_bytes, may_be_large, most_bytes, too_large
 
-BODY_SECONDS = 30.0
-"""Within which a body must be here."""
-
-BYTES_PER_CHARACTER = 12
-"""Of JSON, at most: a character beyond 16 bits may be written as two escapes."""
+LARGE_BODIES_PER_SECOND = 0.2
+"""Control logs of one client that are too large for a message: each takes long to read."""
 
 _CLOSINGS = {401: 4401, 403: 4403, 404: 4404, 429: 4429}
 """How a WebSocket is closed where its server cannot answer by HTTP."""
@@ -45,12 +40,15 @@ class Gate:
         self._services = services
         self._access = Access(services.settings)
         self._login = Login(self._access)
+        self._large = Rates(LARGE_BODIES_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a connection through, or answer it here."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        if scope.get("method") == "HEAD":
+            scope = {**scope, "method": "GET"}  # whose body the server then leaves out
         connection = HTTPConnection(scope)
         outgoing = _Outgoing(send, self._shared_with(connection))
         try:
@@ -78,19 +76,13 @@ class Gate:
             if answer is not None:
                 return answer
         access.check_token(connection)
+        if may_be_large(scope, self._services.settings.limits):
+            _take(self._large.bucket(client_of(connection)), "Large control logs", LARGE_BODIES_PER_SECOND)
         return None
 
     def _check_rate(self, connection: HTTPConnection) -> None:
-        bucket = self._services.rates.bucket(client_of(connection))
-        if not bucket.take():
-            raise problem(
-                429,
-                "too_many_requests",
-                "Too many requests came from this address.",
-                f"At most {self._services.settings.limits.requests_per_second:g} a second are answered.",
-                "Wait a moment.",
-                retry_after=str(1 + int(bucket.seconds_to_next)),
-            )
+        per_second = self._services.settings.limits.requests_per_second
+        _take(self._services.rates.bucket(client_of(connection)), "Requests", per_second)
 
     def _answer(self, error: Exception, connection: HTTPConnection) -> Response:
         told = problem_of(error)
@@ -114,9 +106,9 @@ class Gate:
         if scope["type"] != "http":
             return receive
         most = most_bytes(scope, self._services.settings.limits)
-        if _declared_bytes(scope) > most:
+        if declared_bytes(scope) > most:
             raise too_large(most)
-        return _Body(receive, most).receive
+        return Body(receive, most).receive
 
     async def _deny(self, answer: Response, scope: Scope, receive: Receive, outgoing: _Outgoing) -> None:
         if outgoing.began:
@@ -157,62 +149,21 @@ class _Outgoing:
             await self._send({"type": "websocket.close", "code": 1011})
 
 
-class _Body:
-    """The body of a request, of which no more is read than may come."""
+def _take(bucket: Bucket, what: str, per_second: float) -> None:
+    """Count one more of what comes from an address.
 
-    def __init__(self, receive: Receive, most: int) -> None:
-        self._receive = receive
-        self._most = most
-        self._came = 0
-        self._ends_at = asyncio.get_running_loop().time() + BODY_SECONDS
-        self._is_whole = False
-
-    async def receive(self) -> Message:
-        """The next part.
-
-        Raises:
-            ProblemError: It is too large, or takes too long.
-        """
-        if self._is_whole:
-            return await self._receive()
-        try:
-            async with asyncio.timeout_at(self._ends_at):
-                message = await self._receive()
-        except TimeoutError:
-            raise problem(
-                408,
-                "too_slow",
-                "The body did not come.",
-                f"It comes within {BODY_SECONDS:g} s.",
-                "Try again.",
-            ) from None
-        self._came += len(message.get("body", b""))
-        self._is_whole = not message.get("more_body", False)
-        if self._came > self._most:
-            raise too_large(self._most)
-        return message
-
-
-def _declared_bytes(scope: Scope) -> int:
-    declared = Headers(scope=scope).get("content-length", "")
-    return int(declared) if declared.isdecimal() else 0
-
-
-def too_large(most: int) -> Exception:
-    """What somebody is told whose body is larger than it may be."""
-    return problem(
-        413, "too_large", "The body is too large.", f"It has at most {most} bytes.", "Send a smaller one."
-    )
-
-
-def most_bytes(scope: Scope, limits: Limits) -> int:
-    """Bytes that the body of a request may have."""
-    path = scope["path"]
-    if path == "/v1/images":
-        return limits.upload_bytes
-    if path.endswith("/offer"):
-        return BYTES_PER_CHARACTER * LONGEST_OFFER + limits.message_bytes
-    return limits.log_bytes if path == "/v1/sessions" else limits.message_bytes
+    Raises:
+        ProblemError: It is one too many.
+    """
+    if not bucket.take():
+        raise problem(
+            429,
+            "too_many_requests",
+            f"{what} came too often from this address.",
+            f"At most {per_second:g} a second are answered.",
+            "Wait a moment.",
+            retry_after=str(1 + int(bucket.seconds_to_next)),
+        )
 
 
 def problem_response(told: Problem) -> JSONResponse:

@@ -88,7 +88,7 @@ class Login:
             COOKIE,
             self._access.cookie,
             httponly=True,
-            samesite="strict",
+            samesite="lax",  # with strict, a link that somebody was sent would lead back to the form
             secure=request.url.scheme == "https",
         )
         return response

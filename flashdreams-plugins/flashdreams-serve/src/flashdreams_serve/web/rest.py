@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from flashdreams_serve.host.errors import OrderRefusedError
 from flashdreams_serve.host.orders import Close, GiveLog
 from flashdreams_serve.web.answers import problems
 from flashdreams_serve.web.asks import answered
@@ -25,10 +27,11 @@ from flashdreams_serve.web.bodies import (
     SessionsBody,
     Unready,
 )
-from flashdreams_serve.web.gate import client_of, too_large
+from flashdreams_serve.web.gate import client_of
 from flashdreams_serve.web.openings import check_words, opening_of
 from flashdreams_serve.web.problems import problem
 from flashdreams_serve.web.services import Services
+from flashdreams_serve.web.sizes import too_large
 
 if TYPE_CHECKING:
     from flashdreams_serve.host.session import Session
@@ -112,8 +115,8 @@ async def metrics(services: Shared) -> Response:
 
 @sessions.get("/models", responses=problems(), tags=["models"])
 async def models(services: Shared) -> Models:
-    """What is served: size, frame rate, steering, limits, transports."""
-    return Models.model_validate({"models": [services.model()]})
+    """What is served: size, frame rate, steering, limits, transports; and how far the server is."""
+    return Models.model_validate({"models": [services.model()], "phase": services.host.phase})
 
 
 @sessions.get("/sessions", responses=problems())
@@ -139,7 +142,8 @@ async def open_session(request: Request, services: Shared, body: SessionRequest 
     await _check_size(request, body, services)
     client = client_of(request)
     opening = opening_of(body or SessionRequest(), services, client)
-    session = await asyncio.to_thread(services.host.open, opening, client)
+    async with nullcontext() if opening.log is None else services.reading:
+        session = await asyncio.to_thread(services.host.open, opening, client)
     tree = _tree(session)
     status = 202 if tree["state"] == "queued" else 201
     return JSONResponse(tree, status, {"location": f"/v1/sessions/{session.id}"})
@@ -147,16 +151,21 @@ async def open_session(request: Request, services: Shared, body: SessionRequest 
 
 @sessions.get("/sessions/{session}", responses=problems(404, 422))
 async def show_session(session: SessionName, services: Shared) -> SessionBody:
-    """How a session stands."""
-    return SessionBody(**_tree(found(session, services)))
+    """How a session stands. Whoever asks holds its place in the queue by that."""
+    asked = found(session, services)
+    asked.heard()
+    return SessionBody(**_tree(asked))
 
 
 @sessions.delete("/sessions/{session}", status_code=204, responses=problems(404, 409, 422, 503))
 async def close_session(session: SessionName, services: Shared) -> Response:
-    """End a session."""
+    """End a session. Twice is once."""
     living = found(session, services)
-    if living.view().state != "ended":
+    try:
         await answered(living.order(Close()))
+    except OrderRefusedError as error:
+        if error.code != "session_ended":
+            raise
     return Response(status_code=204)
 
 

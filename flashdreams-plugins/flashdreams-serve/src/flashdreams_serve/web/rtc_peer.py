@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 CONNECTING_SECONDS = 15.0
 """From the answer until the control channel is open; then the connection is given up."""
 HELLO_SECONDS = 10.0
+UNTAKEN_SECONDS = 2.0
+"""How often it is looked whether frames are still taken to be sent."""
+_UNTAKEN = 2
+"""Looks at which new chunks lay there and nothing had been taken, after which the video has broken off."""
 _CLOSING_SECONDS = 5.0
 _NO_HELLO, _REPLACED, _INTERNAL = 4408, 1012, 1011
 _WORDS = {
@@ -60,7 +64,6 @@ class Peer:
         self._channel: ControlChannel | None = None
         self._opened, self._gone, self._replaced = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._is_closing = False
         self._connection.on("datachannel", self._take_channel)
         self._connection.on("connectionstatechange", self._notice_state)
 
@@ -98,12 +101,11 @@ class Peer:
 
     async def close(self) -> None:
         """Close; returns once nothing is left. Closing twice is harmless."""
+        self._gone.set()
         if self._task is None:
             await self._close(lambda _: None)
-            return
-        if not self._is_closing:
-            self._task.cancel()
-        await asyncio.wait([self._task])
+        else:
+            await asyncio.wait([self._task])
 
     async def _run(self, on_end: Callable[[Peer], None]) -> None:
         try:
@@ -163,7 +165,23 @@ class Peer:
             raise Goodbye(_NO_HELLO, "No hello came.") from None
         self._track.tag = talk.tag
         self.session.attach(self._mailbox)
-        await _first_end(talk.relay(self._mailbox), talk.report(self._mailbox))
+        await _first_end(talk.relay(self._mailbox), talk.report(self._mailbox), self._check_taken())
+
+    async def _check_taken(self) -> None:
+        """Watch that frames are taken to be sent: the library stops to do so without a word when it fails.
+
+        Raises:
+            Goodbye: Nothing takes them any more.
+        """
+        mailbox, untaken = self._mailbox, 0
+        while untaken < _UNTAKEN:
+            taken, last = mailbox.taken, mailbox.last
+            await asyncio.sleep(UNTAKEN_SECONDS)
+            if mailbox.taken != taken:
+                untaken = 0
+            elif mailbox.last is not last:
+                untaken += 1
+        raise Goodbye(_INTERNAL, "The video is not sent any more.")
 
     def _announce(self, frame: TimedFrame, picture: SentPicture) -> None:
         """Send the header of a frame ahead of it."""
@@ -187,7 +205,6 @@ class Peer:
         self._services.metrics.frames_left_out("webrtc", self._mailbox.dropped, self._mailbox.stale)
 
     async def _close(self, on_end: Callable[[Peer], None]) -> None:
-        self._is_closing = True
         self._mailbox.close()
         self._track.stop()
         try:

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 KEY_SECONDS = 4.0
 """Time between key frames; browsers that lose a picture ask for one at once."""
+KEYS_APART_SECONDS = 0.3
+"""Time between two that are asked for: over a bad line, more of them would only make it worse."""
 _H264 = {"preset": "superfast", "profile": "baseline", "maxrate": "8M", "bufsize": "4M"}
 
 
@@ -103,15 +105,20 @@ class DreamTrack(MediaStreamTrack):
     def _encoded(self, frame: TimedFrame) -> tuple[bytes, float, SentPicture]:
         """A frame's bytes, and its time. In a thread of its own; there is one frame at a time."""
         began = time.monotonic()
-        wants_key = self._wants_key or began - self._key_at >= KEY_SECONDS
-        self._wants_key = False
         pixels = self._pixels(frame)
-        data, key = self._video.encode(pixels, at=began, key=wants_key)
+        data, key = self._video.encode(pixels, at=began, key=self._take_wish(began - self._key_at))
         if key:
             self._key_at = began
         height, width = pixels.shape[:2]
         seconds = time.monotonic() - began
         return data, began, SentPicture(height, width, key, len(data), seconds)
+
+    def _take_wish(self, since_key: float) -> bool:
+        """Whether the next frame must be a key frame, ``since_key`` seconds after the last one."""
+        is_wanted = self._wants_key and since_key >= KEYS_APART_SECONDS
+        if is_wanted:
+            self._wants_key = False
+        return is_wanted or since_key >= KEY_SECONDS
 
     def _pixels(self, frame: TimedFrame) -> Frames:
         """The pixels as they travel: even sizes first, so that the strip stays at the bottom."""

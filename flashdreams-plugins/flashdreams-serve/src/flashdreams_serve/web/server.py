@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -43,6 +44,7 @@ class DrainingServer(uvicorn.Server):
         drain: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(_uvicorn_config(app, settings))
+        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
         self._on_listening = on_listening
         self._drain = drain
 
@@ -82,6 +84,25 @@ class DrainingServer(uvicorn.Server):
         self.end()
 
 
+def check_certificate(settings: ServeSettings) -> None:
+    """Refuse a certificate and a key that TLS does not take, before anything is loaded.
+
+    Raises:
+        UsageError: They are damaged, or do not belong together.
+    """
+    if settings.certificate is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.certificate, settings.key)
+    except OSError as error:  # of which the errors of TLS are some
+        raise UsageError(
+            f"{settings.certificate} and {settings.key} are no certificate and its key: "
+            f"{error.strerror or error}.",
+            "Both are PEM, and the key is that of the certificate.",
+            "Check the two files.",
+        ) from error
+
+
 def listen(settings: ServeSettings) -> socket.socket:
     """A socket that listens at the address of the settings.
 
@@ -99,7 +120,7 @@ def listen(settings: ServeSettings) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
         raise UsageError(
             f"The server cannot listen at {settings.host}, port {settings.port}: {reason}.",
             "It listens at an address of this machine, on a port that no other program has taken.",
@@ -113,6 +134,11 @@ def url_of(settings: ServeSettings, listening: socket.socket) -> str:
     scheme = "https" if settings.certificate else "http"
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"{scheme}://{f'[{reachable}]' if ':' in reachable else reachable}:{port}/"
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Whether a line says something: uvicorn 0.54 takes a WebSocket that was refused for an error."""
+    return "without completing handshake" not in record.getMessage()
 
 
 def _uvicorn_config(app: ASGIApp, settings: ServeSettings) -> uvicorn.Config:

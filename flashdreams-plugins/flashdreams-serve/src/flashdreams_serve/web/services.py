@@ -55,6 +55,8 @@ class Services:
     seats: Seats = field(default_factory=Seats)
     decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """How many images are decoded at once: a large one takes much memory."""
+    reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """How many control logs are read at once: a long one takes the interpreter from those who dream."""
     rtc: RtcDesk | None = None
     """Answers WebRTC offers; None where WebRTC is switched off."""
 

@@ -1,0 +1,55 @@
+"""The options of the command, as people get them wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flashdreams.errors import UsageError
+from flashdreams_serve.commands.options import read_settings
+from flashdreams_serve.web.server import check_certificate
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://dream.example.org", "http://10.0.0.1:8080/", "HTTPS://Dream.Org"]
+)
+def test_origins_are_kept_as_browsers_send_them(origin: str) -> None:
+    assert read_settings({"--origin": [origin]}).origins == (origin.rstrip("/").lower(),)
+
+
+@pytest.mark.parametrize(
+    "origin", ["dream.example.org", "https://", "https://a.example/page", "*", "null", ""]
+)
+def test_what_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match="An origin is a scheme and a host"):
+        read_settings({"--origin": [origin]})
+
+
+def test_a_certificate_that_is_none_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "bad.pem").write_text("no certificate")
+    bad = [str(tmp_path / "bad.pem")]
+    with pytest.raises(UsageError, match="are no certificate and its key"):
+        check_certificate(read_settings({"--tls-certificate": bad, "--tls-key": bad}))
+    with pytest.raises(UsageError, match="TLS needs both"):
+        read_settings({"--tls-certificate": bad})
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"--host": ["0.0.0.0"]}, "without a token"),
+        ({"--behind-proxy": [""]}, "without a token"),
+        ({"--idle": ["0"]}, "counts seconds"),
+        ({"--idle": ["nan"]}, "counts seconds"),
+        ({"--sessions": ["0"]}, "whole number, 1 or more"),
+        ({"--ice-server": ["turn:host:3478"]}, "turn:USER:PASSWORD@HOST:PORT"),
+        ({"--token-file": ["/nowhere/at/all"]}, "no such file"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    options: dict[str, list[str]], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLASHDREAMS_TOKEN", raising=False)
+    with pytest.raises(UsageError, match=code):
+        read_settings(options)
