@@ -40,6 +40,7 @@ DISK_AND_NETWORK = {
     "flashdreams.plugins.resolution": "reads the requirements of distributions",
     "flashdreams.client.http": "asks a server",
     "flashdreams.client.decoding": "decodes pictures in memory",
+    "flashdreams.client.pictures": "reads the image that is sent to a server",
     "flashdreams.client.plain": "opens sessions",
     "flashdreams.cli.console": "asks how wide the terminal is",
     "flashdreams.cli.main": "turns stdout to the null device when nobody reads it",

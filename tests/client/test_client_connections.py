@@ -1,6 +1,7 @@
 """Queues, lost connections and several at once, against a real server of pocket-racer."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -30,7 +31,17 @@ def test_a_full_server_says_the_place_in_the_queue(server, token, places):
     assert len(sessions["sessions"]) == places, "who waits no longer has left the queue"
 
 
-def test_who_waits_has_its_turn_when_another_leaves(server, token, places):
+def test_the_plain_client_does_not_wait_where_it_is_told_so(client, places):
+    for _ in range(places):
+        client.open()
+    with pytest.raises(SessionQueuedError, match="number 1") as caught:
+        client.open(timeout=0)
+    assert "timeout=" in caught.value.next
+
+
+def test_who_waits_has_its_turn_when_another_leaves(server, token, places, caplog):
+    caplog.set_level(logging.INFO, "flashdreams.client")
+
     async def wait():
         async with AsyncClient(server.url, token) as client:
             first, *_ = [await client.open() for _ in range(places)]
@@ -43,6 +54,9 @@ def test_who_waits_has_its_turn_when_another_leaves(server, token, places):
 
     seed, chunks = within(60, wait())
     assert seed == 11
+    assert [text for text in caplog.messages if "queue" in text] == [
+        "The server is full; the session is number 1 in its queue."
+    ]
     assert len(chunks) == 3
 
 

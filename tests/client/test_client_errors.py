@@ -4,11 +4,14 @@ import http.server
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from flashdreams.client import Client
 from flashdreams.client.decoding import decoder_for
+from flashdreams.client.endings import ended
 from flashdreams.client.messages import frame_of, split_frame
 from flashdreams.errors import (
     FlashDreamsError,
@@ -62,6 +65,13 @@ def test_nobody_answers():
     assert caught.value.code == "no_answer"
 
 
+def test_waiting_for_a_server_ends_at_once_where_it_is_not_to_be_trusted(tls_url, stranger):
+    for url, code in ((tls_url, "not_trusted"), (stranger.url.replace("http:", "https:"), "no_tls")):
+        with Client(url) as client, pytest.raises(NoServerError) as caught:
+            client.wait_ready(timeout=600)
+        assert caught.value.code == code
+
+
 def test_a_foreign_server_is_known_as_one_and_its_redirects_are_not_followed(stranger):
     with Client(stranger.url, "a-secret") as client, pytest.raises(NoServerError) as caught:
         client.models()
@@ -74,6 +84,8 @@ def test_without_the_token_nothing_is_told(server):
         with Client(server.url, shown) as client, pytest.raises(ServerRefusedError) as caught:
             client.models()
         assert caught.value.code == "no_token"
+        assert "token=" in caught.value.next
+        assert "FLASHDREAMS_TOKEN" in caught.value.next
 
 
 def test_the_token_is_taken_from_the_environment(server, token, monkeypatch):
@@ -102,6 +114,24 @@ def test_what_a_session_may_not_begin_with_is_refused(client):
 def test_an_image_that_is_none_is_refused_before_it_is_sent(client):
     with pytest.raises(ImageError):
         client.upload(b"GIF89a...")
+
+
+@pytest.mark.parametrize("image", ["nope", "\0", 7, b"", Path(__file__)])
+def test_what_is_no_image_is_a_typed_error(client, image):
+    with pytest.raises(ImageError):
+        client.open(image=image)
+
+
+def test_an_image_is_taken_from_its_file(client, tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "start.png")
+    named = [client.upload(tmp_path / "start.png"), client.upload(str(tmp_path / "start.png"))]
+    assert len(set(named)) == 2
+
+
+def test_a_server_that_shuts_down_says_so():
+    error = ended("drained")
+    assert error.code == "drained"
+    assert "shutting down" in error.what
 
 
 @pytest.mark.parametrize("message", [b"", b"\0\0", b"\xff\xff\xff\xff{}", b"\0\0\0\2[]", b"\0\0\0\4null"])

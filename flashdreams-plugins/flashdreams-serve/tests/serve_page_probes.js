@@ -66,6 +66,21 @@ window.probe = {
       .map((at) => at.outerHTML.slice(0, 80));
   },
 
+  /** What lies over something else, and how much of it. */
+  overlaps: () => {
+    const parts = [...document.querySelectorAll(".picture, .gauge, .hold, .commands button, h1, .state, .summary")]
+      .filter((at) => at.checkVisibility());
+    const common = (one, other) => {
+      const [a, b] = [one.getBoundingClientRect(), other.getBoundingClientRect()];
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      return Math.min(across, down);
+    };
+    return parts.flatMap((one, index) => parts.slice(index + 1)
+      .filter((other) => !one.contains(other) && common(one, other) > 0.5)
+      .map((other) => [one.outerHTML.slice(0, 60), other.outerHTML.slice(0, 60), common(one, other)]));
+  },
+
   /** How much moved while the page was loaded, as browsers measure it. */
   shifted: () => new Promise((done) => {
     let sum = 0;

@@ -136,6 +136,12 @@ def test_a_wrong_line_is_refused_before_anything_is_started(words, said):
     assert said in done.stderr
 
 
+def test_a_server_that_is_not_there_is_told_at_once():
+    done = bench("pocket-racer", "--server", "http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "No answer from http://127.0.0.1:9" in done.stderr
+
+
 def test_it_measures_a_server_that_it_starts(tmp_path):
     page = tmp_path / "racer.md"
     done = bench("pocket-racer", "--clients", "2", "--seconds", "3", "--document", str(page))

@@ -8,7 +8,8 @@ import pytest
 
 from flashdreams.errors import UsageError
 from flashdreams_serve.commands.options import read_settings
-from flashdreams_serve.web.server import check_certificate
+from flashdreams_serve.settings import ServeSettings
+from flashdreams_serve.web.server import check_certificate, listen, url_elsewhere, url_of
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,7 @@ def test_a_certificate_that_is_none_is_refused_before_anything_is_loaded(tmp_pat
         ({"--sessions": ["0"]}, "whole number, 1 or more"),
         ({"--ice-server": ["turn:host:3478"]}, "turn:USER:PASSWORD@HOST:PORT"),
         ({"--token-file": ["/nowhere/at/all"]}, "no such file"),
+        ({"--save-dir": [f"{__file__}/saved"]}, "is no folder"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -53,3 +55,21 @@ def test_what_makes_no_sense_is_refused(
     monkeypatch.delenv("FLASHDREAMS_TOKEN", raising=False)
     with pytest.raises(UsageError, match=code):
         read_settings(options)
+
+
+def test_other_machines_are_given_an_address_that_is_not_the_loopback_one() -> None:
+    settings = ServeSettings(host="0.0.0.0", port=0, token="a-token-of-the-tests")
+    with listen(settings) as listening:
+        here, elsewhere = url_of(settings, listening), url_elsewhere(settings, listening)
+    port = here.rpartition(":")[2]
+    assert here == f"http://127.0.0.1:{port}"
+    assert elsewhere is not None
+    assert elsewhere.endswith(f":{port}")
+    assert "//127." not in elsewhere
+    assert "//0.0.0.0" not in elsewhere
+
+
+def test_a_server_of_this_machine_alone_has_no_address_for_others() -> None:
+    settings = ServeSettings(port=0)
+    with listen(settings) as listening:
+        assert url_elsewhere(settings, listening) is None

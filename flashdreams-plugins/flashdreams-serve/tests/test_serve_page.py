@@ -28,6 +28,8 @@ GREY = np.full((64, 64, 3), 105, dtype=np.uint8)
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 ON_ITS_SIDE = {"width": 844, "height": 390}
+HAND_SIZES = [(375, 553), (360, 640), (320, 568), (500, 500), (390, 664), (390, 844), (844, 390), (667, 375)]
+DESK_SIZES = [(1280, 800), (900, 700), (1000, 700)]
 
 pytestmark = [
     pytest.mark.slow,
@@ -484,6 +486,51 @@ def test_another_beginning_is_chosen(browser, racer):
         visit.until("now.header.chunk < 10")
 
 
+def test_it_begins_with_a_start_or_with_an_image_and_never_with_both(browser, racer):
+    with Visit(browser, racer) as visit:
+        page = visit.page
+        visit.is_live()
+        page.keyboard.press("n")
+        dialog = page.get_by_role("dialog")
+        file, image = dialog.get_by_label("An image of your own"), dialog.get_by_alt_text("The image that")
+        chosen = dialog.locator("input[name=start]:checked")
+
+        file.set_input_files({"name": "no.png", "mimeType": "image/png", "buffer": b"no image"})
+        dialog.get_by_text("“no.png” is no image that can be read").wait_for()
+        assert (image.is_hidden(), chosen.count()) == (True, 1)
+
+        road = {"name": "road.png", "mimeType": "image/png", "buffer": encoder_for("png").encode(GREY).data}
+        file.set_input_files(road)
+        image.wait_for()
+        assert chosen.count() == 0
+        dialog.get_by_label("Hairpin").check(force=True)
+        image.wait_for(state="hidden")
+        file.set_input_files(road)
+        image.wait_for()
+        dialog.get_by_role("button", name="Dream", exact=True).click()
+        page.get_by_text("Begun again from your image.").wait_for()
+
+
+def test_nothing_lights_up_while_nothing_obeys(browser, racer):
+    with Visit(browser, racer) as visit:
+        visit.is_live()
+        visit.leave()
+        visit.until("now.state === 'ended'")
+        visit.page.keyboard.down("ArrowUp")
+        assert visit.page.locator(".hold.lit").count() == 0
+        assert visit.page.locator("#figures-button .summary").inner_text().startswith("\N{EN DASH} fps")
+
+
+def test_a_server_that_has_ended_offers_no_video(browser, tmp_path):
+    with contextlib.ExitStack() as stack:
+        with served(tmp_path) as address:
+            visit = stack.enter_context(Visit(browser, address, expects=("ERR_", "WebSocket")))
+            visit.is_live()
+        visit.until("now.state === 'ended'")
+        visit.page.get_by_text("The video of it was saved on the server's side.").wait_for()
+        visit.page.get_by_role("link", name="Download the video").wait_for(state="hidden")
+
+
 def test_a_model_with_a_prompt_asks_for_it(browser, tmp_path):
     with (
         served(tmp_path, slug="self-forcing-tiny") as address,
@@ -492,8 +539,12 @@ def test_a_model_with_a_prompt_asks_for_it(browser, tmp_path):
         visit.until("now.state === 'choosing'")
         field = visit.page.get_by_label("Prompt", exact=True)
         assert field.evaluate("field => field === document.activeElement")
+        dream = visit.page.get_by_role("button", name="Dream", exact=True)
+        field.fill("a" * 2500)
+        visit.page.get_by_text("2500 of 2000 characters").wait_for()
+        assert dream.is_disabled()
         field.fill("a paper boat on a river")
-        visit.page.get_by_role("button", name="Dream", exact=True).click()
+        dream.click()
         visit.until("now.state === 'live' && now.frames > 0", 60)
 
 
@@ -516,6 +567,18 @@ def test_it_can_be_read_and_fits(browser, racer, size, scheme):
         assert visit.page.get_by_role("button", name="Dream again").is_visible()
 
 
+@pytest.mark.parametrize("size", HAND_SIZES + DESK_SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_nothing_lies_over_anything_else(browser, racer, size):
+    size = dict(zip(("width", "height"), size, strict=True))
+    with Visit(browser, racer, size=size, touch=tuple(size.values()) in HAND_SIZES) as visit:
+        visit.is_live()
+        assert visit.page.evaluate("probe.overlaps()") == []
+        assert visit.page.evaluate("probe.outside()") == []
+        heights = visit.page.eval_on_selector_all(".commands .word", "all => all.map(at => at.offsetHeight)")
+        assert max(heights) < 30  # one line each
+        assert visit.page.locator(".picture").bounding_box()["width"] >= 128
+
+
 def test_a_token_is_asked_for_once(browser, tmp_path):
     token = tmp_path / "token"
     token.write_text("a-long-token-for-this-test-alone")
@@ -523,6 +586,13 @@ def test_a_token_is_asked_for_once(browser, tmp_path):
         served(tmp_path / "saved", "--token-file", str(token)) as address,
         Visit(browser, address, expects=("401",)) as visit,
     ):
+        assert visit.page.evaluate("probe.faint()") == []
+        visit.page.get_by_label("Token").fill("a-token-that-is-not-the-right-one")
+        with visit.page.expect_navigation():
+            visit.page.keyboard.press("Enter")
+        visit.page.get_by_text("That is not the token of this server.").wait_for()
+        visit.page.get_by_text("Whoever runs this server has it").wait_for()
+        visit.page.wait_for_timeout(1000)  # it may be tried once a second
         visit.page.get_by_label("Token").fill(token.read_text())
         with visit.page.expect_navigation():
             visit.page.keyboard.press("Enter")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from flashdreams.cli.console import columns, help_page
 from flashdreams.cli.flags import flags_help, parse_flags
 from flashdreams.cli.options import HELP, Option, looks_like_flag, option_rows, take_options
 from flashdreams.cli.swap import take_swaps
-from flashdreams.errors import ConfigFileError, UsageError
+from flashdreams.errors import ConfigFileError, FlashDreamsError, UsageError
 from flashdreams.infra.config.fields import config_fields
 from flashdreams.infra.config.file import apply_differences, read
 from flashdreams.infra.runner.config import RunnerConfig
+from flashdreams.io.lock import references_of
 from flashdreams.plugins.catalogue import HOW_TO_INSTALL
 from flashdreams.plugins.naming import finder
 from flashdreams.plugins.registry import Registry, installed_registry
@@ -141,8 +143,18 @@ def _no_slug(words: list[str], command: str, registry: Registry) -> str:
             can_be_run,
             f"Put the slug first: `{command} SLUG {' '.join(words)}`. Its flags depend on it.",
         )
-    step = f"Try `{command} {slugs[0][0]}`." if slugs else HOW_TO_INSTALL
+    step = f"Try `{command} {_easiest(slugs, registry)}`." if slugs else HOW_TO_INSTALL
     raise UsageError("No slug was given.", can_be_run, step)
+
+
+def _easiest(slugs: Iterable[tuple[str, str]], registry: Registry) -> str:
+    """The first slug that needs no download; the first of all where each needs one, or fails to load."""
+    names = [slug for slug, _ in slugs]
+    for slug in names:
+        with suppress(FlashDreamsError):
+            if not references_of(registry.runner_config(slug)):
+                return slug
+    return names[0]
 
 
 def _apply_file(

@@ -6,34 +6,41 @@ import asyncio
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from flashdreams import environment
 from flashdreams.client.http import Address, ask
 from flashdreams.client.messages import Codec, Standing, foreign_answer
+from flashdreams.client.pictures import read_picture
 from flashdreams.client.session import AsyncSession, still_queued
-from flashdreams.errors import ImageError, NoServerError, ServerRefusedError, ServerTimeoutError
+from flashdreams.errors import NoServerError, ServerRefusedError, ServerTimeoutError
 
-KINDS = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
-"""Media types of images by how their bytes begin."""
+NEVER_MENDED = ("not_trusted", "no_tls")
+"""Codes of what waiting for a server does not change."""
+QUEUE_PATIENCE = 60.0
+"""Seconds in the queue of a full server, where nothing else is said."""
 
 
 class AsyncClient:
     """A client of a server of FlashDreams. It holds no connection of its own.
 
     In an ``async with`` block the sessions that it opened and that are still open are closed at the end.
+    Its sessions give signs of life by themselves, so that a server does not end them as idle while this
+    program runs: close those that are not used any more.
 
     Args:
         url: Of the server, such as ``http://127.0.0.1:8000``.
         token: What the server asks for; ``FLASHDREAMS_TOKEN`` where it is not given.
+        certificate: A file with the certificate of the server, PEM, where the system does not trust it.
 
     Raises:
-        NoServerError: The address is none.
+        NoServerError: The address is none, or the file holds no certificate.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
-        self._address = Address(url, token or environment.token())
+    def __init__(self, url: str, token: str | None = None, *, certificate: str | Path | None = None) -> None:
+        self._address = Address(url, token or environment.token(), certificate)
         self._sessions: weakref.WeakSet[AsyncSession] = weakref.WeakSet()
 
     async def __aenter__(self) -> AsyncClient:
@@ -67,14 +74,16 @@ class AsyncClient:
 
         Raises:
             ServerTimeoutError: They may not within ``timeout`` seconds.
+            NoServerError: It does not speak TLS as it should, which waiting does not change.
         """
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             try:
                 if await self.is_ready():
                     return
-            except NoServerError:
-                pass
+            except NoServerError as error:
+                if error.code in NEVER_MENDED:
+                    raise
             await asyncio.sleep(0.05)
         raise ServerTimeoutError(
             f"The server at {self._address.url} was not ready within {timeout:g} seconds.",
@@ -94,24 +103,20 @@ class AsyncClient:
         """How many sessions there are, and how they stand."""
         return dict(await self._ask("GET", "/v1/sessions"))
 
-    async def upload(self, image: bytes) -> str:
+    async def upload(self, image: bytes | str | Path) -> str:
         """Send an image that a session may begin with, and return its name.
 
         Args:
-            image: The bytes of a PNG, JPEG or WebP file.
+            image: The bytes of a PNG, JPEG or WebP file, or its path.
 
         Raises:
-            ImageError: They are none of these.
+            ImageError: It is none of these, or there is no such file.
             ServerRefusedError: The server does not take it.
         """
-        kind = next((kind for start, kind in KINDS.items() if image.startswith(start)), None)
-        if kind is None:
-            raise ImageError(
-                f"The image begins with {image[:8]!r}.",
-                "An image is the bytes of a PNG, JPEG or WebP file.",
-                "Read them from such a file: Path('start.png').read_bytes()",
-            )
-        answer = await asyncio.to_thread(ask, self._address, "POST", "/v1/images", image, kind)
+        data, kind = await asyncio.to_thread(read_picture, image)
+        answer = await asyncio.to_thread(ask, self._address, "POST", "/v1/images", data, kind)
+        if not isinstance(answer, dict) or "image" not in answer:
+            raise foreign_answer(answer)
         return str(answer["image"])
 
     async def open(
@@ -120,28 +125,32 @@ class AsyncClient:
         seed: int | None = None,
         prompt: str | None = None,
         start: str | None = None,
-        image: bytes | None = None,
+        image: bytes | str | Path | None = None,
         log: Mapping[str, Any] | None = None,
         codec: Codec | Sequence[Codec] = "jpeg",
         tag: bool = False,
         hold: int = 2,
-        timeout: float | None = None,
+        timeout: float | None = QUEUE_PATIENCE,
     ) -> AsyncSession:
         """Open a session, and wait until it dreams.
+
+        While it waits in the queue of a full server, its place there is logged (level INFO) when it changes.
 
         Args:
             seed: Of its rollout; None lets the server draw one.
             prompt: What it begins with, where the model takes one.
             start: One of the model's starts.
-            image: The bytes of a PNG, JPEG or WebP file to begin with, where the model takes one.
+            image: A PNG, JPEG or WebP file to begin with, where the model takes one: its bytes or its path.
             log: A control log, which is replayed first.
             codec: How frames travel, or several ways, the best first. ``png`` and ``rgb`` lose nothing.
             tag: Whether frames carry their number in their pixels, too.
             hold: Frames that wait to be taken; beyond them the oldest are dropped.
-            timeout: Seconds to wait in the queue; 0 does not wait, and None does as long as it takes.
+            timeout: Seconds to wait in the queue, a minute where it is not said; 0 does not wait, and None
+                waits as long as it takes.
 
         Raises:
-            SessionQueuedError: It had no turn in time; it is closed again.
+            SessionQueuedError: It had no turn in time; it is closed again. ``position`` is its place.
+            ImageError: The image is none, or there is no such file.
             ServerRefusedError: The server takes no more, or what the session is to begin with is wrong.
             NoServerError: Nobody answers.
         """

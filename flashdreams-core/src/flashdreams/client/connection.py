@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from flashdreams.client.http import Address, nobody_answers
-from flashdreams.client.messages import foreign_answer
+from flashdreams.client.endings import ended
+from flashdreams.client.http import Address, nobody_answers, speaks_otherwise
+from flashdreams.client.messages import foreign_answer, wrong_token
 from flashdreams.errors import ConnectionLostError, MissingExtraError, ServerRefusedError, SessionEndedError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ WAITING = 4
 
 REFUSALS = {
     4400: ("no_message", "The server did not understand a message."),
-    4401: ("no_token", "The server asks for a token, and was shown none or another."),
     4403: ("foreign_origin", "The server does not answer pages of this origin."),
     4404: ("no_such_session", "There is no such session."),
     4408: ("no_hello", "The server was not greeted in time."),
@@ -83,14 +83,17 @@ class Connection:
 
     def _closed(self) -> SessionEndedError | ServerRefusedError | ConnectionLostError:
         code = self._websocket.close_code
-        if code in (1000, 1001):
-            word = "closed" if code == 1000 else "drained"
+        if code == 1001:
+            return ended("drained")
+        if code == 1000:
             return SessionEndedError(
                 "The server has ended the connection.",
                 "A session lasts until it is closed, or another connection takes its place.",
                 "Open another one.",
-                code=word,
+                code="closed",
             )
+        if code == 4401:
+            return wrong_token()
         if code in REFUSALS:
             word, what = REFUSALS[code]
             return ServerRefusedError(
@@ -114,7 +117,7 @@ async def connect(address: Address, session: str) -> Connection:
     """
     try:
         from websockets.asyncio.client import connect as open_websocket
-        from websockets.exceptions import InvalidHandshake, InvalidStatus
+        from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus
     except ImportError as error:
         raise _no_websockets() from error
     try:
@@ -127,20 +130,25 @@ async def connect(address: Address, session: str) -> Connection:
             open_timeout=PATIENCE,
             close_timeout=1.0,
             proxy=None if address.is_loopback else True,
+            ssl=address.tls,
         )
     except InvalidStatus as error:
         raise _turned_away(error.response.status_code) from error
+    except InvalidMessage as error:
+        raise speaks_otherwise(address, "HTTP", error) from error
     except (OSError, InvalidHandshake, TimeoutError) as error:
         raise nobody_answers(address, error) from error
     return Connection(websocket)
 
 
 def _turned_away(status: int) -> ServerRefusedError:
+    if status == 401:
+        return wrong_token()
     return ServerRefusedError(
         f"The server refuses the connection, with status {status}.",
-        "It lets in whoever shows its token and names a session that lives.",
-        "Check the token, and that the session has not ended.",
-        code={401: "no_token", 403: "forbidden", 404: "no_such_session"}.get(status, "refused"),
+        "It lets in whoever names a session that lives.",
+        "Check that the session has not ended.",
+        code={403: "forbidden", 404: "no_such_session"}.get(status, "refused"),
     )
 
 

@@ -28,8 +28,8 @@ PATIENCE = 30.0
 """Seconds until an answer is given up."""
 BREATH = 15.0
 """Seconds between two signs of life."""
-WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""Seconds before each try to connect again."""
+WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 6.4, 6.4)
+"""Seconds before each try to connect again; in all a little less than a server waits for a lost client."""
 
 
 class Line:
@@ -113,10 +113,7 @@ class Line:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        connection = self._connection
-        self._fall(self.error or left())
-        if connection is not None:
-            await connection.close()
+        await self._hang_up(self.error or left())
 
     def abort(self) -> None:
         """Drop the connection without a word, as a network does that fails; it is then mended."""
@@ -145,9 +142,9 @@ class Line:
                 raise refused(message)
             if (welcome := message).get("type") != "welcome":
                 await self._hear(message)
+        await self._hear(welcome)
         self._connection = connection
         self._settled.set()
-        await self._hear(welcome)
         await self._greeted()
 
     async def _listen(self, connection: Connection) -> None:
@@ -159,7 +156,7 @@ class Line:
                 except ConnectionLostError as lost:
                     connection = await self._mend(lost)
         except ServerError as error:
-            self._fall(error)
+            await self._hang_up(error)
             await self._over(error)
 
     async def _converse(self, connection: Connection) -> None:
@@ -194,10 +191,13 @@ class Line:
                 return await self._connect()
         raise lost
 
-    def _fall(self, error: ServerError) -> None:
-        self.error, self._connection = error, None
+    async def _hang_up(self, error: ServerError) -> None:
+        connection, self._connection = self._connection, None
+        self.error = error
         self._forget(error)
         self._settled.set()
+        if connection is not None:
+            await connection.close()
 
     def _forget(self, error: ServerError) -> None:
         """Whoever waits for an answer learns that none will come."""

@@ -149,9 +149,21 @@ def frame_of(header: Mapping[str, Any], pixels: Frames, arrived_at: float) -> Fr
 
 
 def refused(tree: Mapping[str, Any]) -> ServerRefusedError:
-    """An error as a server says it."""
+    """An error as a server says it; that of a missing token in the words of this client."""
+    if tree.get("code") == "no_token":
+        return wrong_token()
     what, right, next = (str(tree.get(part) or "") for part in ("what", "right", "next"))
     return ServerRefusedError(what, right, next, code=str(tree.get("code") or ""))
+
+
+def wrong_token() -> ServerRefusedError:
+    """The error of a client without the token."""
+    return ServerRefusedError(
+        "The server asks for a token, and was shown none or another.",
+        "The token is the one that the server was started with.",
+        "Give it to the client as token=..., or set FLASHDREAMS_TOKEN.",
+        code="no_token",
+    )
 
 
 def foreign_answer(answer: object) -> NoServerError:

@@ -6,10 +6,11 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from flashdreams.client.aio import AsyncClient
+from flashdreams.client.aio import QUEUE_PATIENCE, AsyncClient
 from flashdreams.client.messages import Codec, Frame, Receipt, Refusal, SavedVideo, Standing
 from flashdreams.client.session import AsyncSession
 
@@ -33,6 +34,11 @@ class _Background:
             future.cancel()  # Ctrl-C interrupts the waiting; the work is to end, too
             raise
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing can be done there any more."""
+        return self._loop.is_closed()
+
     def close(self) -> None:
         """End the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -44,16 +50,20 @@ class _Background:
 class Client:
     """A client of a server of FlashDreams. Use it in a ``with`` block, or call :meth:`close`.
 
+    Its sessions give signs of life by themselves, so that a server does not end them as idle while this
+    program runs: close those that are not used any more.
+
     Args:
         url: Of the server, such as ``http://127.0.0.1:8000``.
         token: What the server asks for; ``FLASHDREAMS_TOKEN`` where it is not given.
+        certificate: A file with the certificate of the server, PEM, where the system does not trust it.
 
     Raises:
-        NoServerError: The address is none.
+        NoServerError: The address is none, or the file holds no certificate.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
-        self._client = AsyncClient(url, token)
+    def __init__(self, url: str, token: str | None = None, *, certificate: str | Path | None = None) -> None:
+        self._client = AsyncClient(url, token, certificate=certificate)
         self._background = _Background()
 
     def __enter__(self) -> Client:
@@ -67,9 +77,12 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the sessions that it opened and that are still open, and end its thread."""
-        self._background.run(self._client.close())
-        self._background.close()
+        """Close the sessions that it opened and that are still open, and end its thread. Twice is once."""
+        if not self._background.has_ended:
+            try:
+                self._background.run(self._client.close())
+            finally:
+                self._background.close()
 
     def is_ready(self) -> bool:
         """Whether sessions may begin; see :meth:`AsyncClient.is_ready`."""
@@ -87,7 +100,7 @@ class Client:
         """How many sessions there are, and how they stand."""
         return self._background.run(self._client.sessions())
 
-    def upload(self, image: bytes) -> str:
+    def upload(self, image: bytes | str | Path) -> str:
         """Send an image and return its name; see :meth:`AsyncClient.upload`."""
         return self._background.run(self._client.upload(image))
 
@@ -97,14 +110,17 @@ class Client:
         seed: int | None = None,
         prompt: str | None = None,
         start: str | None = None,
-        image: bytes | None = None,
+        image: bytes | str | Path | None = None,
         log: Mapping[str, Any] | None = None,
         codec: Codec | Sequence[Codec] = "jpeg",
         tag: bool = False,
         hold: int = 2,
-        timeout: float | None = None,
+        timeout: float | None = QUEUE_PATIENCE,
     ) -> Session:
-        """Open a session, and wait until it dreams; see :meth:`AsyncClient.open`."""
+        """Open a session, and wait until it dreams: a minute in the queue, where no ``timeout`` is given.
+
+        See :meth:`AsyncClient.open`.
+        """
         opening = self._client.open(
             seed=seed,
             prompt=prompt,
@@ -206,7 +222,8 @@ class Session:
             while (frame := self._background.run(_next(frames))) is not None:
                 yield frame
         finally:
-            self._background.run(frames.aclose())
+            if not self._background.has_ended:
+                self._background.run(frames.aclose())
 
     def pause(self) -> None:
         """Dream no further until :meth:`resume`."""

@@ -25,8 +25,8 @@ class AsyncSession(SessionState):
     """A session: steer it, take its frames, give it orders. Made by :meth:`AsyncClient.open`.
 
     Use it in an ``async with`` block, or call :meth:`close`. When the connection is lost, it is made again
-    to the same session. An order that is refused raises ``ServerRefusedError``, one whose answer does not
-    come another ``ServerError``.
+    to the same session. Signs of life go by themselves, so that no server ends it as idle. An order that is
+    refused raises ``ServerRefusedError``, one whose answer does not come another ``ServerError``.
     """
 
     def __init__(
@@ -171,8 +171,12 @@ class AsyncSession(SessionState):
         forked = AsyncSession(
             self._address, str(answer["session"]), codecs=self._codecs, tag=self._tag, hold=self._hold
         )
-        await forked.attach()
-        await forked.wait_live()
+        try:
+            await forked.attach()
+            await forked.wait_live()
+        except BaseException:
+            await forked.close()
+            raise
         return forked
 
     async def save(self, seconds: float) -> SavedVideo:
@@ -234,7 +238,7 @@ def still_queued(position: int) -> SessionQueuedError:
     error = SessionQueuedError(
         f"The session is number {position} in the queue of the server.",
         "It begins when those ahead of it have ended.",
-        "Wait longer, with another timeout, or come again later.",
+        "Wait longer with timeout=SECONDS; timeout=None waits for ever.",
         code="queued",
     )
     error.position = position

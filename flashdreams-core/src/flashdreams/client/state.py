@@ -10,9 +10,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flashdreams.client.decoding import Decoder, decoder_for
+from flashdreams.client.endings import ended
 from flashdreams.client.line import Message
-from flashdreams.client.messages import Frame, Receipt, Refusal, Standing, frame_of, refused, split_frame
-from flashdreams.errors import ServerError, ServerTimeoutError, SessionEndedError
+from flashdreams.client.messages import (
+    Frame,
+    Receipt,
+    Refusal,
+    Standing,
+    foreign_answer,
+    frame_of,
+    refused,
+    split_frame,
+)
+from flashdreams.errors import ServerError, ServerTimeoutError
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +63,7 @@ class SessionState:
         """Frames that were here and that nobody took in time."""
         self.connections = 0
         """How many times it was connected to."""
+        self._said_place = 0
         self._decoder: Decoder | None = None
         self._frames: deque[Frame] = deque(maxlen=hold)
         self._news = asyncio.Condition()
@@ -67,13 +78,20 @@ class SessionState:
         }
 
     async def _hear(self, message: Message) -> None:
-        """Take in a message of the server."""
-        if isinstance(message, bytes):
-            await self._hear_frame(message)
-        else:
-            hearing = self._hearings.get(str(message.get("type")))
-            if hearing is not None:
-                hearing(message)
+        """Take in a message of the server.
+
+        Raises:
+            ServerError: It is not as the protocol says.
+        """
+        try:
+            if isinstance(message, bytes):
+                await self._hear_frame(message)
+            else:
+                hearing = self._hearings.get(str(message.get("type")))
+                if hearing is not None:
+                    hearing(message)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise foreign_answer(str(message)[:60]) from error
         await self._tell()
 
     async def _hear_frame(self, message: bytes) -> None:
@@ -99,6 +117,14 @@ class SessionState:
     def _hear_standing(self, message: Mapping[str, Any]) -> None:
         if message.get("state"):
             self.standing = Standing.read(message)
+            self._say_place()
+
+    def _say_place(self) -> None:
+        """Log the place in the queue where it is another than was said last."""
+        place = self.standing.position
+        if place and place != self._said_place:
+            logger.info("The server is full; the session is number %d in its queue.", place)
+        self._said_place = place
 
     def _hear_receipt(self, message: Mapping[str, Any]) -> None:
         self.receipts.append(Receipt(int(message["seq"]), int(message["chunk"])))
@@ -154,13 +180,7 @@ class SessionState:
         """Why the session is of no more use."""
         if self.standing.state != "ended" and self._error is not None:
             return self._error
-        reason = self.standing.reason or "closed"
-        return SessionEndedError(
-            f"The session has ended: {reason}.",
-            "A session dreams until its client closes it.",
-            "Open another one.",
-            code=reason,
-        )
+        return ended(self.standing.reason or "closed")
 
 
 def late(seconds: float) -> ServerTimeoutError:

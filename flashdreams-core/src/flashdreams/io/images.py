@@ -60,7 +60,7 @@ def decode_image(data: bytes, *, size: tuple[int, int], most_pixels: int) -> Fra
                 return _fitted(_rgb(image), size)
     except Exception as error:  # whatever Pillow makes of bytes from anybody: it has no one error for them
         if not isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-            raise _not_sent("The image is none that can be read, or a damaged one.") from error
+            raise _not_sent("The file is no image that can be read, or it is damaged.") from error
     raise ImageError(
         "The image has too many pixels.",
         f"It may have {most_pixels:,}.",

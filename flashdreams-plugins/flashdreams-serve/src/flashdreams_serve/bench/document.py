@@ -63,8 +63,9 @@ def _spread_rows(figures: Figures) -> Iterator[SpreadRow]:
     if figures.key_to_pixel is None:
         yield ("all of it", "", "", "", "no key was seen to be obeyed")
         return
-    times = counted(figures.key_to_pixel.times, "time")
-    yield ("all of it", *_numbers(figures.key_to_pixel), f"until the frame is decoded, {times}")
+    times = figures.key_to_pixel.times
+    presses = "1 key press" if times == 1 else f"{times} key presses"
+    yield ("all of it", *_numbers(figures.key_to_pixel), f"until the frame is decoded, from {presses}")
     for name, spread in figures.stages.items():
         yield (f"  {name.removesuffix('_ms')}", *_numbers(spread), STAGES[name])
 

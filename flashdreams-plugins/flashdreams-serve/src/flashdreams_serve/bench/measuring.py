@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import Any
 
 from flashdreams.cli.console import counted
+from flashdreams.client import Client
 from flashdreams.errors import ServerError, UsageError
 from flashdreams_serve.bench.crowd import Order
 from flashdreams_serve.bench.figures import Figures, client_figures, spread_of
@@ -53,21 +54,32 @@ def server_of(words: Sequence[str], clients: int) -> Iterator[Served]:
             yield Served(server.url, server.began_at, ready_after)
 
 
+def running_at(url: str, slug: str) -> Served:
+    """A server that runs already.
+
+    Raises:
+        NoServerError: Nobody answers there.
+        UsageError: It serves another slug.
+    """
+    with Client(url) as client:
+        served = str(client.models()[0].get("slug"))
+    if served != slug:
+        raise UsageError(
+            f"The server serves {served}, and {slug} was to be measured.",
+            "The slug is the server's.",
+            f"Write: flashdreams serve-bench {served} --server {url}",
+        )
+    return Served(url)
+
+
 def measure(served: Served, order: Order, slug: str, command: str) -> Figures:
     """Let clients drive, and make figures of what they saw.
 
     Raises:
-        UsageError: The server serves another slug.
         ServerError: The clients fail; what they said is on stderr.
     """
     seen = _crowd(replace(order, url=served.url))
     model, drives = seen["model"], seen["drives"]
-    if model["slug"] != slug:
-        raise UsageError(
-            f"The server serves {model['slug']}, and {slug} was to be measured.",
-            "The slug is the server's.",
-            f"Write: flashdreams serve-bench {model['slug']} --server {served.url}",
-        )
     key_to_pixel, stages = spread_of(drives)
     first = [each["first_frame_at"] for each in drives if each["first_frame_at"] is not None]
     return Figures(

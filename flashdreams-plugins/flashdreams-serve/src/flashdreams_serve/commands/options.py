@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ def read_settings(options: Mapping[str, list[str]]) -> ServeSettings:
         ice_servers=_ice_servers(options.get(ICE_SERVER.name, ())),
         webrtc=NO_WEBRTC.name not in given and not _is_hidden(given),
         batch=BATCH.name in given,
-        save_dir=Path(given.get(SAVE_DIR.name, ServeSettings.save_dir)).expanduser(),
+        save_dir=_save_dir(given),
         limits=_limits(given),
     )
     _check_open_address(settings)
@@ -142,6 +143,20 @@ def _file(given: Mapping[str, str], option: Option) -> Path | None:
     if not path.is_file():
         raise UsageError(f"{option.name} names {path}.", "There is no such file.", "Check the path.")
     return path
+
+
+def _save_dir(given: Mapping[str, str]) -> Path:
+    """The folder of saved videos, which is made when the first is saved: refused where it could not be."""
+    folder = Path(given.get(SAVE_DIR.name, ServeSettings.save_dir)).expanduser()
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "may not be written" if there.is_dir() else "is no folder"
+        raise UsageError(
+            f"Nothing can be saved in {folder}: {there} {reason}.",
+            "Videos are saved in a folder that is there, or can be made, and may be written.",
+            f"Name another: {SAVE_DIR.name} FOLDER",
+        )
+    return folder
 
 
 def _ice_servers(texts: Sequence[str]) -> tuple[IceServer, ...]:

@@ -12,7 +12,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from flashdreams.cli.console import set_up_logging
+from flashdreams.cli.console import counted, set_up_logging
 from flashdreams.cli.options import OFFLINE, VERBOSE
 from flashdreams.cli.request import SlugCommand
 from flashdreams.infra.device import check_device
@@ -23,6 +23,7 @@ from flashdreams_serve.commands.options import NEW_TOKEN, NO_BROWSER, SERVER_OPT
 if TYPE_CHECKING:
     from flashdreams.cli.request import Request
     from flashdreams_serve.host.host import Host
+    from flashdreams_serve.media.shelf import Shelf
     from flashdreams_serve.settings import ServeSettings
 
 SUMMARY = "Dream live: serve a slug to browsers, for several people at once."
@@ -53,23 +54,24 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(request: Request, settings: ServeSettings) -> int:
     from flashdreams_serve.host.host import Host
+    from flashdreams_serve.host.pace import Pace
     from flashdreams_serve.media.reel import Reels
     from flashdreams_serve.media.shelf import Shelf
     from flashdreams_serve.web.app import make_app
     from flashdreams_serve.web.metrics import Metrics
-    from flashdreams_serve.web.server import DrainingServer, check_certificate, listen, url_of
+    from flashdreams_serve.web.server import DrainingServer, check_certificate, listen, url_elsewhere, url_of
 
     check_certificate(settings)
     sys.setswitchinterval(_SWITCH_SECONDS)
     metrics = Metrics()
     shelf = Shelf(settings.save_dir, settings.limits.saved_bytes)
     reels = Reels(shelf, keep_seconds=settings.limits.keep_seconds, scale=request.config.scale)
-    host = Host(request.config, settings, observer=metrics, recorder=reels.recorder)
+    host = Host(request.config, settings, observer=Pace(metrics), recorder=reels.recorder)
     with listen(settings) as listening:
-        url = url_of(settings, listening)
+        url, elsewhere = url_of(settings, listening), url_elsewhere(settings, listening)
 
         def on_listening() -> None:
-            _announce(request, settings, url)
+            _announce(request, settings, url, elsewhere)
             host.start()
             threading.Thread(target=_watch, args=(host, server.end), daemon=True).start()
 
@@ -82,6 +84,7 @@ def _serve(request: Request, settings: ServeSettings) -> int:
         server.run_at(listening)
     has_ended = host.stop()
     reels.close()
+    _say_saved(shelf, settings)
     if host.failure is not None:
         raise host.failure
     if not has_ended:
@@ -97,10 +100,13 @@ def _end_at_once() -> NoReturn:
     os._exit(0)
 
 
-def _announce(request: Request, settings: ServeSettings, url: str) -> None:
+def _announce(request: Request, settings: ServeSettings, url: str, elsewhere: str | None) -> None:
     """Say where the page is, and open it where somebody sits before this machine."""
-    link = f"{url}?token={settings.token}" if NEW_TOKEN.name in request.options else url
+    token = f"?token={settings.token}" if NEW_TOKEN.name in request.options else ""
+    link = f"{url}{token}"
     lines = [f"Serving {request.slug} at {link}"]
+    if elsewhere is not None:
+        lines.append(f"From other machines: {elsewhere}{token}")
     if not settings.is_loopback and settings.certificate is None and not settings.behind_proxy:
         lines.append("Nothing encrypts the way here: put TLS in front (docs/serve.md says how).")
     print("\n".join(lines), file=sys.stderr, flush=True)
@@ -130,9 +136,16 @@ def _watch(host: Host, give_up: Callable[[], None]) -> None:
         give_up()
 
 
+def _say_saved(shelf: Shelf, settings: ServeSettings) -> None:
+    if shelf.videos:
+        text = f"{counted(shelf.videos, 'video')} saved in {settings.save_dir}."
+        print(text, file=sys.stderr, flush=True)
+
+
 def _say_ready(host: Host, seconds: float) -> None:
+    sessions = counted(host.sessions_limit, "session")
     print(
-        f"Ready after {seconds:.1f} s, for {host.sessions_limit} sessions at once. Ctrl-C ends it.",
+        f"Ready after {seconds:.1f} s, for {sessions} at once. Ctrl-C ends it.",
         file=sys.stderr,
         flush=True,
     )

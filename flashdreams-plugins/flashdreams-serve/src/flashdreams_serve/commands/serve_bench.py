@@ -62,11 +62,11 @@ def _measured(request: Request, argv: Sequence[str], page: Path | None) -> str:
 
 
 def _figures(request: Request, argv: Sequence[str], order: Order) -> Figures:
-    from flashdreams_serve.bench.measuring import Served, measure, server_of
+    from flashdreams_serve.bench.measuring import measure, running_at, server_of
 
     command = f"flashdreams serve-bench {shlex.join(argv)}"
     if order.url:
-        return measure(Served(order.url), order, request.slug, command)
+        return measure(running_at(order.url, request.slug), order, request.slug, command)
     _say(f"Starting a server of {request.slug}.")
     with server_of(take_options(argv, _OWN)[1], order.clients) as served:
         _say(f"Measuring it with {order.clients} clients for {order.seconds:g} s.")

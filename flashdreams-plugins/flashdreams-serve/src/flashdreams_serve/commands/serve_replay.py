@@ -65,8 +65,10 @@ def _without_log(wants_help: bool) -> int:
             f"It is the first word: flashdreams serve-replay {_LOG}",
             "Take one from the page of the session, or from /v1/sessions/{session}/log.",
         )
-    flags = [("--FIELD VALUE", "Any field of the config of the log's slug: --output FILE, --device cpu.")]
-    usage = f"{COMMAND.prog} {_LOG} [options] [flags]"
+    line = f"{COMMAND.prog} {_LOG}"
+    usage = f"{line} [options] [flags]"
+    about = f"Any field of the config of the log's slug, as --output FILE. See them all with: {line} --help"
+    flags = [("--FIELD VALUE", about)]
     print(help_page(usage, SUMMARY, [("options", option_rows(COMMAND.all_options)), ("flags", flags)]))
     return 0
 

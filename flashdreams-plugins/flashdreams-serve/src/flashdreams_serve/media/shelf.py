@@ -61,6 +61,8 @@ class Shelf:
         self._lock = threading.Lock()
         _remove_halves(folder)
         self._used = _bytes_below(folder)
+        self.videos = 0
+        """How many were saved since it was made."""
 
     @property
     def used_bytes(self) -> int:
@@ -105,6 +107,7 @@ class Shelf:
                 raise saved_full(f"The session has saved {MOST_VIDEOS} videos.")
             name = f"{number:04}-{label}.mp4"
             self._write(self.place(session_id) / name, video)
+            self.videos += 1
         return name
 
     def store_log(self, session_id: str, tree: Mapping[str, Any]) -> None:

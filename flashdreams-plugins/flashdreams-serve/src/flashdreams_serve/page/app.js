@@ -14,7 +14,7 @@ import { OpeningDialog } from "./opening.js";
 import { Panel } from "./panel.js";
 import { Picture } from "./picture.js";
 import { videoUrl } from "./server.js";
-import { titled } from "./words.js";
+import { begunFrom, titled } from "./words.js";
 
 const PROBLEMS = ["refused", "error"];
 const REPORT_MS = 5000;
@@ -59,10 +59,12 @@ function entered(state, detail) {
   const wasLive = document.body.dataset.state === "live";
   document.body.dataset.state = state;
   const video = detail.video ? videoUrl(life.session, detail.video) : null;
-  curtain.show(state, { ...detail, video }, { act: () => ACTS[state]?.(), also: () => life.leave() });
+  const grace = life.model?.limits?.grace_seconds ?? 30;
+  curtain.show(state, { ...detail, video, grace }, { act: () => ACTS[state]?.(), also: () => life.leave() });
   commands.update();
   if (state === "live") latencies.skip(wasLive ? 0 : sender.seq);
-  else if (state !== "paused") controls?.releaseAll();
+  controls?.listen(state === "live" || state === "paused");
+  figures.moves(state === "live");
   if (state === "choosing" && !byId("opening").open) opening.show();
 }
 
@@ -86,16 +88,19 @@ function knowModel(model) {
   for (const control of [...steering.axes, ...steering.choices, ...steering.texts]) {
     control.label = titled(control.label);
   }
+  const most = model.limits?.prompt_characters ?? Infinity;
+  for (const text of steering.texts) text.longest = Math.min(text.longest, most);
   document.title = `${model.slug} · FlashDreams`;
   byId("model").textContent = model.slug;
   byId("model").title = model.description;
-  picture.hold(model);
+  figures.expect(model.fps);
   controls = new Controls(steering, (urgent, at) => {
     panel.light();
     sender.changed(urgent, at);
   });
   sender.follow(controls);
   panel.build(steering, controls, sendText);
+  picture.hold(model); // as large as the controls leave it
   keyboard.steer(steeringKeys(steering), controls);
   commands.bind(keyboard);
   opening.build(steering, model.limits ?? {}, life.opening);
@@ -103,7 +108,7 @@ function knowModel(model) {
 }
 
 function begin(wanted) {
-  if (life.state === "live" || life.state === "paused") commands.reset(wanted);
+  if (life.state === "live" || life.state === "paused") commands.reset(wanted, begunFrom(wanted));
   else life.open(wanted);
 }
 
@@ -138,7 +143,7 @@ function showFrame(header, at) {
   shown.frames += 1;
   shown.header = header;
   sender.atLeast(header.seq);
-  figures.shown(at);
+  figures.shown(at, header.chunk);
   latencies.shown(header, at);
 }
 
@@ -147,7 +152,10 @@ function sendText(name, text, form, at) {
   const said = form.querySelector("output");
   said.textContent = seq === null ? "There is no connection just now." : "Sent";
   waitingText = { seq, said };
-  if (seq !== null) form.querySelector("input").value = "";
+  if (seq === null) return;
+  const field = form.querySelector("input");
+  field.value = "";
+  field.dispatchEvent(new Event("input"));
 }
 
 function obeyed(seq) {

@@ -77,12 +77,16 @@ export class Commands {
     this.#buttons.get("fullscreen").setAttribute("aria-label", screen);
   }
 
-  /** Another rollout in the same session. @param {object} opening What it begins with. */
-  async reset(opening) {
+  /**
+   * Another rollout in the same session.
+   * @param {object} opening What it begins with.
+   * @param {string} said What people are told then.
+   */
+  async reset(opening, said = "Restarted.") {
     this.#life.opening = opening;
     if (!(await this.#ask("reset", opening))) return;
     this.#steer();
-    this.#notices.say("Restarted.");
+    this.#notices.say(said);
   }
 
   /** The session has no mark any more, since it is another one. */

@@ -8,6 +8,7 @@ export class Controls {
   #chosen = {};
   #pushed = {};
   #held = new Map();
+  #isObeyed = true;
   #changed;
 
   /**
@@ -34,7 +35,7 @@ export class Controls {
    * @param {number} at When it was pressed.
    */
   press(source, settings, at) {
-    if (this.#held.has(source)) return;
+    if (!this.#isObeyed || this.#held.has(source)) return;
     this.#held.set(source, settings);
     this.#changed(false, at);
   }
@@ -45,6 +46,12 @@ export class Controls {
    */
   release(source, at) {
     if (this.#held.delete(source)) this.#changed(false, at);
+  }
+
+  /** @param {boolean} obeyed Whether there is a dream that obeys; where there is none, nothing can be held. */
+  listen(obeyed) {
+    this.#isObeyed = obeyed;
+    if (!obeyed) this.releaseAll();
   }
 
   /** Let go of everything that is held, at once: nobody is there to do it. */
@@ -68,7 +75,7 @@ export class Controls {
 
   /** @param {Record<string, number>} values Axes that a gamepad moves now; the others it lets go. */
   push(values) {
-    if (sameValues(values, this.#pushed)) return;
+    if (!this.#isObeyed || sameValues(values, this.#pushed)) return;
     this.#pushed = values;
     this.#changed(false, performance.now());
   }

@@ -22,7 +22,8 @@ export class Curtain {
   /**
    * Show a state.
    * @param {string} state
-   * @param {object} detail What is known of it; `video` is the address of a video that can be fetched.
+   * @param {object} detail What is known of it; `video` is the address of a video, which can be fetched unless
+   *   the server is `gone`.
    * @param {{act: () => void, also: () => void}} acts What its buttons do.
    */
   show(state, detail, acts) {
@@ -35,8 +36,9 @@ export class Curtain {
     put(this.#part(".message p"), words.text);
     this.#offer(".primary", words.act);
     this.#offer(".also", words.also);
-    this.#offer("a", detail.video && "Download the video");
-    if (detail.video) this.#part("a").href = detail.video;
+    const url = detail.gone ? null : detail.video;
+    this.#offer("a", url && "Download the video");
+    if (url) this.#part("a").href = url;
   }
 
   #offer(selector, text) {

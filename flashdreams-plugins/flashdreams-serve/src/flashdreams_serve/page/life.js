@@ -12,6 +12,8 @@ const GONE = 4404;
 const NO_TOKEN = 4401;
 const FAREWELL = 1000;
 const TICK_MS = 250;
+const STILL_THERE_MS = 1000;
+const ENDING_PHASES = ["draining", "stopped"];
 
 /** Moves from state to state; the page hears `entered`, `model`, `message`, `frame` and `transport`. */
 export class Life {
@@ -107,7 +109,7 @@ export class Life {
       if (phase === "ready") return true;
       if (phase === "failed") return this.#stop("failed");
       const seconds = Math.round((performance.now() - since) / 1000);
-      if (phase === "draining" || phase === "stopped") await this.#pause("draining", FULL_MS);
+      if (ENDING_PHASES.includes(phase)) await this.#pause("draining", FULL_MS);
       else if (phase === "unreachable") await this.#pause("unreachable", backoff(tries));
       else await this.#pause("loading", LOADING_MS, { seconds });
     }
@@ -174,6 +176,17 @@ export class Life {
     this.connection?.close();
     rememberSession(null);
     this.#enter("ended", { reason, video: detail?.video });
+    if (reason === "drained" && detail?.video) this.#watch(detail.video);
+  }
+
+  /** Say when the server is gone, and with it the way to the video. */
+  async #watch(video) {
+    for (const errand = this.#errand; errand === this.#errand; ) {
+      await new Promise((done) => setTimeout(done, STILL_THERE_MS));
+      const { phase } = await served().catch(() => ({ phase: "unreachable" }));
+      if (ENDING_PHASES.includes(phase) || errand !== this.#errand) continue;
+      return this.#enter("ended", { reason: "drained", video, gone: true });
+    }
   }
 
   #lost(code) {

@@ -4,6 +4,7 @@ import { element } from "./panel.js";
 
 const SECONDS = { plain: 5, problem: 9, link: 30 };
 const MOST = 4;
+const SMALL = matchMedia("(max-width: 759px), (max-height: 520px)"); // where one hides enough of the picture
 
 /** A few messages in a corner, the newest last. */
 export class Notices {
@@ -44,7 +45,8 @@ export class Notices {
     away.addEventListener("click", () => notice.remove());
     notice.append(element("p", "", text), ...more, away);
     this.#place.append(notice);
-    while (this.#place.children.length > MOST) this.#place.firstElementChild.remove();
+    const most = SMALL.matches ? 1 : MOST;
+    while (this.#place.children.length > most) this.#place.firstElementChild.remove();
     setTimeout(() => notice.remove(), 1000 * SECONDS[kind]);
   }
 }

@@ -1,5 +1,6 @@
 /** What a dream begins with: prompt, start, an image of one's own, seed. */
 
+import { counted } from "./lengths.js";
 import { element } from "./panel.js";
 import { sendImage } from "./server.js";
 import { titled } from "./words.js";
@@ -13,6 +14,7 @@ export class OpeningDialog {
   #steering = null;
   #limits = {};
   #image = null;
+  #usual = ""; // the start unless somebody chooses
   #preview = "";
   #begin;
 
@@ -25,6 +27,7 @@ export class OpeningDialog {
     this.#form.addEventListener("submit", (event) => this.#submit(event));
     this.#field("file").addEventListener("change", ({ target }) => this.takeImage(target.files[0]));
     this.#part(".no-image").addEventListener("click", () => this.takeImage(null));
+    this.#part(".starts").addEventListener("change", () => this.#useImage(null));
     this.#part(".cancel").addEventListener("click", () => dialog.close());
     for (const over of ["dragover", "drop"]) addEventListener(over, (event) => this.#dropped(event));
   }
@@ -42,7 +45,8 @@ export class OpeningDialog {
     this.#part(".ask-start").hidden = starts.length < 2;
     this.#part(".ask-image").hidden = !(image || needsImage);
     if (prompt) this.#describe(this.#field("prompt"), prompt, opening.prompt);
-    const chips = starts.map((start) => startChip(start, opening.start ?? starts[0]));
+    this.#usual = opening.start ?? starts[0];
+    const chips = starts.map((start) => startChip(start, this.#usual));
     this.#part(".starts").replaceChildren(...chips);
     this.#field("seed").value = opening.seed ?? "";
     this.#part("details").open = opening.seed !== undefined;
@@ -58,10 +62,18 @@ export class OpeningDialog {
   }
 
   /** @param {File | null | undefined} file An image to begin with; null for none. */
-  takeImage(file) {
-    const problem = file ? this.#problemOf(file) : "";
+  async takeImage(file) {
+    const problem = file ? await this.#problemOf(file) : "";
     this.#complain(problem);
-    this.#image = problem ? null : (file ?? null);
+    this.#useImage(problem ? null : (file ?? null));
+    for (const chip of this.#form.querySelectorAll("[name=start]")) {
+      chip.checked = !this.#image && chip.value === this.#usual;
+    }
+  }
+
+  /** It begins with an image or with a start, never with both. */
+  #useImage(image) {
+    this.#image = image;
     URL.revokeObjectURL(this.#preview);
     this.#preview = this.#image ? URL.createObjectURL(this.#image) : "";
     const shown = this.#part("img");
@@ -73,8 +85,9 @@ export class OpeningDialog {
 
   #describe(field, prompt, given) {
     field.placeholder = prompt.example;
-    field.maxLength = Math.min(prompt.longest, this.#limits.prompt_characters ?? prompt.longest);
     field.value = given ?? field.value ?? "";
+    const most = Math.min(prompt.longest, this.#limits.prompt_characters ?? prompt.longest);
+    field.after(counted(field, most, this.#part(".begin")));
   }
 
   async #submit(event) {
@@ -115,10 +128,11 @@ export class OpeningDialog {
     this.takeImage(event.dataTransfer.files[0]);
   }
 
-  #problemOf(file) {
-    if (!TYPES.includes(file.type)) return "An image is a PNG, a JPEG or a WebP.";
+  async #problemOf(file) {
     const most = this.#limits.upload_bytes ?? Infinity;
-    return file.size > most ? `An image has at most ${Math.floor(most / 1024 ** 2)} MB.` : "";
+    if (file.size > most) return `An image has at most ${Math.floor(most / 1024 ** 2)} MB.`;
+    const isImage = TYPES.includes(file.type) && (await canBeRead(file));
+    return isImage ? "" : `“${file.name}” is no image that can be read: it has to be a PNG, a JPEG or a WebP.`;
   }
 
   #complain(problem) {
@@ -132,6 +146,12 @@ export class OpeningDialog {
   #part(selector) {
     return this.#form.querySelector(selector);
   }
+}
+
+async function canBeRead(file) {
+  const bitmap = await createImageBitmap(file).catch(() => null);
+  bitmap?.close();
+  return bitmap !== null;
 }
 
 function startChip(start, chosen) {

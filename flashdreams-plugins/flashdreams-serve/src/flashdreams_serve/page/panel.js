@@ -1,6 +1,7 @@
 /** The controls on the page: buttons to hold, options to choose, words to send; lit while in force. */
 
 import { keyCap, keyWord } from "./keyboard.js";
+import { counted } from "./lengths.js";
 
 const PRESSES = ["Space", "Enter"];
 
@@ -161,11 +162,11 @@ function textForm(text, sendText) {
   const label = element("label", "label", text.label);
   const field = element("input");
   Object.assign(field, { type: "text", id: `text-${text.name}`, autocomplete: "off" });
-  Object.assign(field, { maxLength: text.longest, placeholder: text.example });
+  field.placeholder = text.example;
   label.htmlFor = field.id;
   const send = element("button", "send", "Send");
   const said = element("output", "said");
-  form.append(label, field, send, said);
+  form.append(label, field, send, said, counted(field, text.longest, send));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (field.value.trim()) sendText(text.name, field.value.trim(), form, event.timeStamp);

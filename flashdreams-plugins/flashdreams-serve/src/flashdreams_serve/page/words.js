@@ -35,9 +35,9 @@ const CURTAINS = {
     text: "Say how it begins, then steer.",
     act: "Choose a beginning",
   }),
-  queued: ({ position }) => ({
+  queued: ({ position, grace }) => ({
     title: position > 1 ? `You are number ${position} in line` : "You are next",
-    text: "Every place is taken. Yours begins by itself, as soon as one is free.",
+    text: `Every place is taken. Yours begins by itself, as soon as one is free: up to ${grace} s after somebody leaves.`,
     also: "Leave the line",
   }),
   opening: () => ({ title: "Falling asleep", text: "The dream begins in a moment.", also: "Cancel" }),
@@ -46,9 +46,10 @@ const CURTAINS = {
     text: `The server keeps your dream for ${left} s. Trying again ${wait > 0 ? `in ${wait} s` : "now"}.`,
     act: "Try now",
   }),
-  ended: ({ reason }) => {
+  ended: ({ reason, video }) => {
     const [title, text] = ENDINGS[reason] ?? ["The dream has ended.", ""];
-    return { title, text, act: "Dream again" };
+    const saved = reason === "drained" && video ? " The video of it was saved on the server's side." : "";
+    return { title, text: text + saved, act: "Dream again" };
   },
   elsewhere: () => ({
     title: "Open in another tab",
@@ -117,6 +118,17 @@ const STATE_WORDS = {
   token: "Locked",
   broken: "Failed",
 };
+
+/**
+ * What people are told once a dream begins with what they chose.
+ * @param {{image?: string, start?: string, prompt?: string}} opening
+ * @returns {string}
+ */
+export function begunFrom({ image, start, prompt }) {
+  if (image) return "Begun again from your image.";
+  if (start) return `Begun again from the start “${titled(start)}”.`;
+  return prompt ? "Begun again with your prompt." : "Begun again.";
+}
 
 /**
  * A name as a label.

@@ -10,39 +10,41 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from flashdreams_serve.web.access import COOKIE, Access
+from flashdreams_serve.web.pages import static_files
 from flashdreams_serve.web.problems import problem
 from flashdreams_serve.web.rates import Rates
 
 LOGIN_PATH = "/login"
 TRIES_PER_SECOND = 1.0
 
-_STYLE = """
-:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
-body { max-width: 24rem; margin: 15vh auto 0; padding: 0 1rem; }
-input, button { font: inherit; width: 100%; box-sizing: border-box; padding: .5rem; margin-top: .5rem; }
-"""
+_STYLES = ("style.css", "login.css")
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="dark light">
 <title>FlashDreams: token</title>
 <style>{style}</style>
 </head>
 <body>
 <main>
 <h1>Token, please</h1>
-<p role="status">{note}</p>
+<p class="wrong" role="alert">{complaint}</p>
+<p>{hint}</p>
 <form method="post" action="/login">
 <label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
-<button type="submit">Enter</button>
+<button type="submit" class="primary">Enter</button>
 </form>
 </main>
 </body>
 </html>
 """
-_ASKS = "Whoever runs this server has it: the command that started it was given one, or shows it."
+_HINT = (
+    "Whoever runs this server has it: it stands in the link that the server printed when it was started, "
+    "or in the file or variable that gave it to the server."
+)
 _WRONG = "That is not the token of this server."
 
 
@@ -73,9 +75,10 @@ class Login:
         is_get = connection.scope["type"] == "http" and connection.scope["method"] == "GET"
         return is_get and "text/html" in connection.headers.get("accept", "")
 
-    def page(self, status: int, note: str = _ASKS) -> Response:
-        """The page that asks for the token."""
-        return HTMLResponse(_PAGE.format(style=_STYLE, note=note), status, headers=_page_headers())
+    def page(self, status: int, complaint: str = "") -> Response:
+        """The page that asks for the token, and says what was wrong with the last one."""
+        text = _PAGE.format(style=_style(), complaint=complaint, hint=_HINT)
+        return HTMLResponse(text, status, headers=_page_headers())
 
     def _refused(self) -> Response:
         if self._access.is_open:
@@ -106,8 +109,14 @@ class Login:
             )
 
 
+def _style() -> str:
+    """The look of the page, inline: its files are for those who have the token."""
+    files = static_files("page")
+    return "\n".join(files[name].data.decode() for name in _STYLES)
+
+
 def _page_headers() -> dict[str, str]:
-    digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'"
     # A form of a page without any referrer is posted with the origin "null", which would be refused.
     return {

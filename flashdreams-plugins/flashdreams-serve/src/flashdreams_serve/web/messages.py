@@ -180,8 +180,9 @@ def ask_in(text: str) -> int | None:
 
 def fault_in(errors: Sequence[Mapping[str, Any]]) -> str:
     """What is wrong by pydantic's account of a message or body: which field, and why; not what it holds."""
-    place = ".".join(str(part)[:LONGEST_NAME] for part in errors[0]["loc"])
-    return f"{place or 'It'}: {errors[0]['msg'][:200]}"
+    parts = [str(part)[:LONGEST_NAME] for part in errors[0]["loc"]]
+    place = ".".join(parts[1:] if parts[:1] == ["body"] else parts)
+    return f"{place or 'It'}: {errors[0]['msg'][:200].replace('Input should', 'it should')}"
 
 
 def event_message(event: Event) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from flashdreams_serve.web.messages import VERSION
 
 _DESCRIPTION = (
     "Dream live: sessions of one model, steered while they stream. A session is streamed by WebSocket at "
-    "/v1/sessions/{session}/stream, or by WebRTC after an offer; docs/serve/protocol.md has the messages."
+    "/v1/sessions/{session}/stream, or by WebRTC after an offer; /docs has the messages."
 )
 _UNSAID = "Successful Response"
 """What FastAPI says of an answer of which nothing was said."""

@@ -21,6 +21,8 @@ _BACKLOG = 256
 _MOST_CONNECTIONS = 1024
 _CLOSING_SECONDS = 3
 """How long connections may take to close once their sessions are over."""
+_ELSEWHERE = {"0.0.0.0": "192.0.2.1", "::": "2001:db8::1"}
+"""For each address that stands for all of this machine, one of documentation, which nobody has."""
 _ROOM_FOR_CLOSING = 1024
 """Bytes above the limit that still reach the code that refuses them in words."""
 
@@ -134,6 +136,26 @@ def url_of(settings: ServeSettings, listening: socket.socket) -> str:
     scheme = "https" if settings.certificate else "http"
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"{scheme}://{f'[{reachable}]' if ':' in reachable else reachable}:{port}/"
+
+
+def url_elsewhere(settings: ServeSettings, listening: socket.socket) -> str | None:
+    """Where other machines find the page; None where only this machine does, or as :func:`url_of` says."""
+    host, port = listening.getsockname()[:2]
+    if host not in _ELSEWHERE:
+        return None
+    address = _own_address(listening.family, _ELSEWHERE[host])
+    named = f"[{address}]" if ":" in address else address
+    return f"{'https' if settings.certificate else 'http'}://{named or '<address of this machine>'}:{port}/"
+
+
+def _own_address(family: int, elsewhere: str) -> str:
+    """The address from which this machine would send somewhere; empty where it would not. Nothing is sent."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:
+            asking.connect((elsewhere, 9))
+            return str(asking.getsockname()[0])
+    except OSError:
+        return ""
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:
