@@ -251,5 +251,5 @@ def _bad_message(error: ValidationError) -> ProblemError:
         "bad_message",
         f"A message cannot be understood. {fault_in(error.errors(include_input=False))}.",
         "Messages are as the protocol says, with these fields and no others.",
-        "Correct the message; docs/serve/protocol.md names every field.",
+        "Correct the message; the page /docs of the server names every field.",
     )
