@@ -78,7 +78,7 @@ SELF_CHANGES = {
 }
 """Methods of torch modules beside __init__ that may bind attributes, and when they do."""
 
-NETWORK_MODULES = {"urllib", "http", "socket", "ssl", "requests", "httpx", "huggingface_hub"}
+NETWORK_MODULES = {"urllib", "http", "socket", "ssl", "requests", "httpx", "httpx2", "huggingface_hub"}
 
 
 # --- reading the code

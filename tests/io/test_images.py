@@ -179,7 +179,7 @@ def test_kinds_that_are_not_taken(picture, kind):
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
 def test_bytes_that_are_no_image(data):
     error = refused(data)
-    assert error.what == "The image is none that can be read, or a damaged one."
+    assert error.what == "The file is no image that can be read, or it is damaged."
     assert error.next == "Save it as PNG, and send that."
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import uvicorn
@@ -67,7 +67,7 @@ class Server:
         self._thread.join(20)
 
     def open(self, **opening: Any) -> str:
-        answer = httpx.post(f"http://{self.address}/v1/sessions", json=opening)
+        answer = httpx2.post(f"http://{self.address}/v1/sessions", json=opening)
         return str(answer.raise_for_status().json()["session"])
 
     def connect(self, session: str, **about: Any) -> connect:
@@ -86,7 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def session(server: Server) -> Iterator[str]:
     name = server.open(seed=2)
     yield name
-    httpx.delete(f"http://{server.address}/v1/sessions/{name}")
+    httpx2.delete(f"http://{server.address}/v1/sessions/{name}")
 
 
 async def greeted(socket: ClientConnection, **hello: Any) -> dict[str, Any]:
@@ -284,7 +284,7 @@ def test_who_does_not_read_delays_nobody_and_is_taken_for_dead(
             dead.transport.abort()
 
     asyncio.run(run())
-    httpx.delete(f"http://{server.address}/v1/sessions/{stalled}")
+    httpx2.delete(f"http://{server.address}/v1/sessions/{stalled}")
 
 
 def test_there_must_be_such_a_session(server: Server) -> None:
@@ -307,7 +307,7 @@ def test_nothing_that_is_logged_names_a_session(server: Server, caplog: pytest.L
                 await closing_of(socket)
 
         asyncio.run(run())
-        httpx.delete(f"http://{server.address}/v1/sessions/{name}")
+        httpx2.delete(f"http://{server.address}/v1/sessions/{name}")
     ours = [record.getMessage() for record in caplog.records if record.name.startswith("flashdreams")]
     assert not any(name in line for line in ours)
 
@@ -316,7 +316,7 @@ def test_the_token_opens_as_subprotocol_and_is_not_said_back(tmp_path: Path) -> 
     settings = ServeSettings(webrtc=False, token=TOKEN)
     with Server(tmp_path, settings) as server:
         headers = {"authorization": f"Bearer {TOKEN}"}
-        answer = httpx.post(f"http://{server.address}/v1/sessions", headers=headers)
+        answer = httpx2.post(f"http://{server.address}/v1/sessions", headers=headers)
         name = answer.json()["session"]
 
         async def run() -> None:
