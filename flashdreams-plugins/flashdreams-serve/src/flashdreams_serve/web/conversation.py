@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -38,6 +39,8 @@ from flashdreams_serve.web.stats import stats_message
 
 if TYPE_CHECKING:
     from flashdreams_serve.host.session import Session
+
+log = logging.getLogger(__name__)
 
 MOST_ASKS = 8
 """Asks of one client that wait for their answers."""
@@ -223,7 +226,12 @@ class Conversation:
             )
         task = asyncio.create_task(self._answer(message))
         self._asks.add(task)
-        task.add_done_callback(self._asks.discard)
+        task.add_done_callback(self._has_answered)
+
+    def _has_answered(self, task: asyncio.Task[None]) -> None:
+        self._asks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.debug("Nobody was there any more to be answered", exc_info=task.exception())
 
     async def _answer(self, message: Ask) -> None:
         try:

@@ -78,6 +78,11 @@ class DreamTrack(MediaStreamTrack):
         """Make the next frame one that can be decoded alone."""
         self._wants_key = True
 
+    def stop(self) -> None:
+        """Give no more frames. The encoder's memory is freed now, and not when Python next looks for cycles."""
+        super().stop()
+        self.__dict__.pop("_video", None)
+
     async def recv(self) -> av.Packet[Any]:
         """The next frame, once it is due.
 
