@@ -79,7 +79,7 @@ class DreamTrack(MediaStreamTrack):
         self._wants_key = True
 
     def stop(self) -> None:
-        """Give no more frames. The encoder's memory is freed now, and not when Python next looks for cycles."""
+        """Give no more frames, and free the encoder now, not when Python next looks for cycles."""
         super().stop()
         self.__dict__.pop("_video", None)
 
