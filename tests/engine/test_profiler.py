@@ -10,8 +10,9 @@ from flashdreams.engine.engine import Engine
 from flashdreams.engine.graphs.executor import GraphExecution
 from flashdreams.engine.graphs.recording import RecordingBackend
 from flashdreams.engine.lanes import Lanes
-from flashdreams.engine.profile_report import chrome_trace, percentile, report, rows, write_trace
+from flashdreams.engine.profile_report import chrome_trace, report, rows, write_trace
 from flashdreams.engine.profiler import ProfiledExecution, Profiler
+from flashdreams.infra.percentile import percentile
 from flashdreams.infra.pipeline.execution import Execution
 from flashdreams.testing.lane_clocks import RecordedLanes
 from flashdreams.testing.lane_races import LaneWatch

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flashdreams.bench.figures import Figures
-from flashdreams.cli.console import counted, table
+from flashdreams.cli.console import counted, markdown_table, table
 from flashdreams.engine.profile_report import PERIOD
 from flashdreams.io.memory import binary
 
@@ -143,7 +143,7 @@ def document(figures: Figures, compared: str = "") -> str:
         f"# {figures.slug}, {figures.date}",
         f"{_sentence(figures)} Seconds are of the clock on the wall.",
         f"```sh needs: hours\n{figures.command}\n```",
-        _markdown(("figure", "value", "what it is"), list(rows_of(figures))),
+        markdown_table(("figure", "value", "what it is"), list(rows_of(figures))),
     ]
     if compared:
         blocks.append("\n".join(f"    {line}".rstrip() for line in compared.splitlines()))
@@ -175,8 +175,3 @@ def _sentence(figures: Figures) -> str:
         f"{figures.machine}; {versions}. {size['width']} x {size['height']} pixels, {size['dtype']}, "
         f"{_chunk_words(size)}, a window of {counted(size['window'], 'latent frame')}."
     )
-
-
-def _markdown(header: Row, rows: list[Row]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)

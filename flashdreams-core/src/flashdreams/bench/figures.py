@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from flashdreams.engine.profile_report import percentile
+from flashdreams.infra.percentile import percentile
 
 
 @dataclass(frozen=True)

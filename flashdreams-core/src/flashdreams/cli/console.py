@@ -73,6 +73,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(_row(line, widths) for line in lines)
 
 
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same for a page in Markdown."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)
+
+
 def help_page(usage: str, summary: str, sections: Sequence[tuple[str, Iterable[tuple[str, str]]]]) -> str:
     """The help of a command: usage, what it does, and a table for each section that has rows."""
     blocks = [f"usage: {usage}", textwrap.fill(summary, text_width())]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flashdreams.engine.profiler import Profiler, Span
+from flashdreams.infra.percentile import percentile
 from flashdreams.io.memory import binary
 from flashdreams.io.outputs import write_text
 
@@ -35,15 +36,6 @@ class Row:
     p99: float
     host_p50: float | None
     """How long the host takes to queue it; None where that makes no sense."""
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which ``share`` (0 to 1) of the values lie, between two of them by a straight line."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
 def rows(spans: Iterable[Span]) -> list[Row]:

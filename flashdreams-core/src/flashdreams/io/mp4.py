@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flashdreams.io.pictures import PictureMaker, padded_to_even
 from flashdreams.io.writer import Frames, VideoWriter, open_fresh, write_all
 
 if TYPE_CHECKING:
@@ -35,13 +36,12 @@ class Mp4Writer(VideoWriter):
     def __init__(self, path: Path, *, fps: float, height: int, width: int, overwrite: bool = False) -> None:
         super().__init__(path, fps=fps, height=height, width=width)
         import av
-        from av.video.reformatter import VideoReformatter
 
         self._file = _AppendedFile(path, overwrite)
         options = {"movflags": MOVFLAGS, "flush_packets": "1"}
         self._container = av.open(self._file, "w", format="mp4", options=options)
         self._stream = self._add_stream()
-        self._reformatter = VideoReformatter()
+        self._pictures = PictureMaker()
 
     def _add_stream(self) -> av.VideoStream:
         rate = Fraction(self.fps).limit_denominator(1001)
@@ -54,13 +54,7 @@ class Mp4Writer(VideoWriter):
         return stream
 
     def _write_frame(self, frame: Frames) -> None:
-        import av
-        from av.video.reformatter import ColorRange, Colorspace
-
-        rgb = av.VideoFrame.from_ndarray(_padded(frame), format="rgb24")
-        picture = self._reformatter.reformat(
-            rgb, format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-        )
+        picture = self._pictures.picture(padded_to_even(frame))
         picture.pts = self.frames
         self._container.mux(self._stream.encode(picture))
         self._file.raise_error()
@@ -157,12 +151,3 @@ def cut_to_whole_fragments(path: Path) -> None:
 
 def _even(size: int) -> int:
     return size + size % 2
-
-
-def _padded(frame: Frames) -> Frames:
-    import numpy as np
-
-    height, width, _ = frame.shape
-    if height % 2 or width % 2:
-        frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return np.ascontiguousarray(frame)

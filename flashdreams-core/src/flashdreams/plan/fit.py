@@ -42,7 +42,7 @@ def check_fits(config: RunnerConfig, free: int | None = None) -> None:
     if room is None:
         return
     try:
-        if _is_small(config, room):
+        if is_small(config, room):
             return
         from flashdreams.plan.planner import plan_of
 
@@ -56,12 +56,19 @@ def check_fits(config: RunnerConfig, free: int | None = None) -> None:
         raise _refusal(config, plan, device, room)
 
 
-def _is_small(config: RunnerConfig, room: int) -> bool:
-    """Whether weights, cache and pixels are so small that nothing which depends on them fills the room."""
+def is_small(config: RunnerConfig, room: int, slots: int = 1) -> bool:
+    """Whether weights, slots and pixels are so small that nothing which depends on them fills the room.
+
+    Args:
+        config: The config; no weights of it are read.
+        room: Bytes that are free.
+        slots: Slots of rollouts that are held at once.
+    """
     effective = config.effective_pipeline
     pipeline: StreamInferencePipeline = effective.setup(device="meta")
     slot = pipeline.slots.lease((1, effective.height, effective.width))
-    held = bytes_of(slot.noise, slot.transformer) + sum(each.bytes for each in weights_that_stay(pipeline))
+    held = slots * bytes_of(slot.noise, slot.transformer)
+    held += sum(each.bytes for each in weights_that_stay(pipeline))
     encoder = pipeline.diffusion_model.transformer.context_encoder
     held += encoder.transient_bytes() if encoder else 0
     decoder, transformer = effective.decoder, effective.diffusion_model.transformer

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from flashdreams.cli.console import counted, table
+from flashdreams.cli.console import counted, markdown_table, table
 from flashdreams_serve.bench.driving import UNDERRUN
 from flashdreams_serve.bench.figures import STAGES, Figures, Quantiles
 
@@ -37,9 +37,9 @@ def document(figures: Figures) -> str:
         f"# {figures.slug}, served, {figures.date}",
         f"{figures.machine}; {versions}. {_setting(figures)}.",
         f"```sh needs: hours\n{figures.command}\n```",
-        _markdown(_SPREAD, list(_spread_rows(figures))),
-        _markdown(_CLIENT, list(_client_rows(figures))),
-        _markdown(_OTHER, list(_other_rows(figures))),
+        markdown_table(_SPREAD, list(_spread_rows(figures))),
+        markdown_table(_CLIENT, list(_client_rows(figures))),
+        markdown_table(_OTHER, list(_other_rows(figures))),
         f"    {last_line(figures)}",
     ]
     return "\n\n".join(blocks) + "\n"
@@ -105,8 +105,3 @@ def _other_rows(figures: Figures) -> Iterator[Row]:
 
 def _ms(times: list[float]) -> str:
     return f"{statistics.median(times):.1f} ms"
-
-
-def _markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.strip() for cell in line)} |" for line in lines)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flashdreams.infra.percentile import percentile
+
 BENCHMARK = "serve-bench"
 """What its figures in JSON call themselves."""
 
@@ -90,7 +92,7 @@ def quantiles(times: Sequence[float]) -> Quantiles | None:
     """The spread of some times; None where there are none."""
     if not times:
         return None
-    p50, p95, p99 = (_at(sorted(times), share) for share in (0.5, 0.95, 0.99))
+    p50, p95, p99 = (percentile(times, share) for share in (0.5, 0.95, 0.99))
     return Quantiles(p50, p95, p99, len(times))
 
 
@@ -113,11 +115,3 @@ def client_figures(drives: Sequence[Mapping[str, Any]]) -> list[ClientFigures]:
         )
         for drive in drives
     ]
-
-
-def _at(ordered: Sequence[float], share: float) -> float:
-    """Between two values by a straight line."""
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])

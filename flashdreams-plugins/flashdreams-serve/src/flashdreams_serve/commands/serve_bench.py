@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flashdreams.cli.options import JSON, OFFLINE, Option, stdout_kept, take_options, whole_number
 from flashdreams.cli.request import Request, SlugCommand
+from flashdreams.client.messages import CODECS
 from flashdreams.errors import UsageError, did_you_mean
 from flashdreams_serve.commands.options import BATCH, NO_WEBRTC
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 SUMMARY = "Measure a server with headless clients: latency from key to pixel, fairness, rates."
 
 TRANSPORTS = ("websocket", "webrtc")
-CODECS = ("jpeg", "png", "rgb", "h264")
 
 _CLIENTS = Option("--clients", "Clients that drive at once, 1 where it is not said.", "N")
 _SECONDS = Option("--seconds", "Seconds to measure, 20 where it is not said.", "N")

@@ -13,9 +13,6 @@ from flashdreams_serve.settings import ServeSettings
 
 log = logging.getLogger(__name__)
 
-_TIMES_HELD = 2
-_TIMES_PIXELS = 1000
-"""As the planner takes them: what a model needs at most beside what it holds, where nothing is planned."""
 _TIMES_BATCHED = 3
 """Slots of a session where sessions are computed together: its own, and its place in batches of two sizes."""
 
@@ -55,7 +52,9 @@ def sessions_that_fit(config: RunnerConfig, settings: ServeSettings, room: int |
     if free is None:
         return wanted
     try:
-        if _is_small(config, wanted, free):
+        from flashdreams.plan.fit import is_small
+
+        if is_small(config, free, slots=wanted * _TIMES_BATCHED):
             return wanted
         budget = _planned(config, free, device.type, _TIMES_BATCHED if settings.batch else 1)
     except FlashDreamsError:
@@ -71,24 +70,6 @@ def sessions_that_fit(config: RunnerConfig, settings: ServeSettings, room: int |
     if count < wanted:
         log.warning("The memory holds %d sessions of %d: each takes %s.", count, wanted, binary(budget.more))
     return count
-
-
-def _is_small(config: RunnerConfig, sessions: int, room: int) -> bool:
-    """Whether weights, slots and pixels are so small that nothing which depends on them fills the room."""
-    from flashdreams.infra.pipeline.base import StreamInferencePipeline
-    from flashdreams.plan.held import bytes_of, weights_that_stay
-
-    effective = config.effective_pipeline
-    pipeline: StreamInferencePipeline = effective.setup(device="meta")
-    slot = pipeline.slots.lease((1, effective.height, effective.width))
-    weights = sum(each.bytes for each in weights_that_stay(pipeline))
-    encoder = pipeline.diffusion_model.transformer.context_encoder
-    held = weights + (encoder.transient_bytes() if encoder else 0)
-    held += sessions * _TIMES_BATCHED * bytes_of(slot.noise, slot.transformer)
-    decoder, transformer = effective.decoder, effective.diffusion_model.transformer
-    frames = transformer.chunk * (decoder.temporal_compression if decoder else 1)
-    pixels = 3 * frames * effective.height * effective.width * pipeline.dtype.itemsize
-    return bool(_TIMES_HELD * held + _TIMES_PIXELS * pixels < room)
 
 
 def _planned(config: RunnerConfig, room: int, kind: str, slots: int) -> Budget:

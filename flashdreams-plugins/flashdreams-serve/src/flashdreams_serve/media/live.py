@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
-from flashdreams_serve.media.pictures import PictureMaker, padded_to_even
+from flashdreams.io.pictures import PictureMaker, padded_to_even
 
 if TYPE_CHECKING:
     import av

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import ValidationError
 
+from flashdreams.client.messages import CODECS
 from flashdreams_serve.host.events import Refused, Standing
 from flashdreams_serve.host.orders import Control
 from flashdreams_serve.media.tag import SQUARES
 from flashdreams_serve.web.asks import answered, order_of
 from flashdreams_serve.web.mailbox import Mailbox
 from flashdreams_serve.web.messages import (
-    CODECS,
     VERSION,
     Ask,
     ClientMessage,

@@ -9,14 +9,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
+from flashdreams.client.messages import CODECS, Codec
 from flashdreams_serve.host.events import Event, Receipt, Refused, Standing
 
 VERSION = 1
 """Of the protocol."""
 SUBPROTOCOL = f"flashdreams.v{VERSION}"
-
-Codec: TypeAlias = Literal["jpeg", "png", "rgb", "h264"]
-CODECS: tuple[Codec, ...] = ("jpeg", "png", "rgb", "h264")
 
 MOST_EXACT = 2**53 - 1
 """The largest whole number that every program that reads JSON knows exactly."""

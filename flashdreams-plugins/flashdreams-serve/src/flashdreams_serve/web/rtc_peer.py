@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from flashdreams_serve.web.conversation import NO_MESSAGE, TOO_LARGE, TOO_MANY, Conversation, Goodbye
+from flashdreams_serve.web.first_end import first_end, raising
 from flashdreams_serve.web.mailbox import Mailbox, MailboxClosedError, TimedFrame
 from flashdreams_serve.web.rtc_channel import LABEL, ChannelGoneError, ControlChannel
 from flashdreams_serve.web.rtc_offer import Offer, bad_sdp
@@ -121,7 +122,7 @@ class Peer:
         """The control channel, once it is open; None where the connection does not come about."""
         try:
             async with asyncio.timeout(CONNECTING_SECONDS):
-                await _first_end(self._opened.wait(), self._gone.wait(), self._replaced.wait())
+                await first_end(self._opened.wait(), self._gone.wait(), self._replaced.wait())
         except TimeoutError:
             log.info("A WebRTC connection did not come about within %g s", CONNECTING_SECONDS)
         return self._channel
@@ -132,14 +133,14 @@ class Peer:
         seat = self._services.seats.take(self.session.id)
         goodbye: Goodbye | None = None
         try:
-            await _first_end(
+            await first_end(
                 self._listen(talk, channel),
                 self._watch(talk),
                 channel.check_alive(),
                 self._gone.wait(),
-                _left(seat, Goodbye(_REPLACED, "Another connection has taken the session.")),
-                _left(self._replaced, Goodbye(_REPLACED, "Another connection has taken the session.")),
-                _left(self._track.broken, Goodbye(_INTERNAL, "The video could not be encoded.")),
+                raising(seat, Goodbye(_REPLACED, "Another connection has taken the session.")),
+                raising(self._replaced, Goodbye(_REPLACED, "Another connection has taken the session.")),
+                raising(self._track.broken, Goodbye(_INTERNAL, "The video could not be encoded.")),
             )
         except Goodbye as word:
             goodbye = word
@@ -165,7 +166,7 @@ class Peer:
             raise Goodbye(_NO_HELLO, "No hello came.") from None
         self._track.tag = talk.tag
         self.session.attach(self._mailbox)
-        await _first_end(talk.relay(self._mailbox), talk.report(self._mailbox), self._check_taken())
+        await first_end(talk.relay(self._mailbox), talk.report(self._mailbox), self._check_taken())
 
     async def _check_taken(self) -> None:
         """Watch that frames are taken to be sent: the library stops to do so without a word when it fails.
@@ -215,24 +216,6 @@ class Peer:
         finally:
             on_end(self)
             self.ended.set()
-
-
-async def _first_end(*parts: Coroutine[Any, Any, object]) -> None:
-    """Run all until one ends, end the others, and raise what it raised."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
-
-
-async def _left(signal: asyncio.Event, goodbye: Goodbye) -> None:
-    await signal.wait()
-    raise goodbye
 
 
 async def _part(channel: ControlChannel, goodbye: Goodbye) -> None:

@@ -14,10 +14,10 @@ import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
+from flashdreams.io.pictures import padded_to_even
 from flashdreams.io.pixels import enlarge
 from flashdreams.io.writer import Frames
 from flashdreams_serve.media.live import CLOCK, X264, LiveVideo, Vp8
-from flashdreams_serve.media.pictures import padded_to_even
 from flashdreams_serve.media.tag import tagged
 from flashdreams_serve.web.mailbox import Mailbox, MailboxClosedError, TimedFrame
 

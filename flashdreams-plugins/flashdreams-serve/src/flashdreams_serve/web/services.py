@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flashdreams.client.messages import CODECS
 from flashdreams_serve.settings import Limits, ServeSettings
 from flashdreams_serve.web.images import Images
-from flashdreams_serve.web.messages import CODECS, VERSION
+from flashdreams_serve.web.messages import VERSION
 from flashdreams_serve.web.rates import Rates
 
 if TYPE_CHECKING:

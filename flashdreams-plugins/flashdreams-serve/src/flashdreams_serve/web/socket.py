@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from flashdreams_serve.media.encoders import Encoded, FrameEncoder, encoder_for
 from flashdreams_serve.media.tag import tagged
 from flashdreams_serve.web.conversation import Conversation, Goodbye
+from flashdreams_serve.web.first_end import first_end, raising
 from flashdreams_serve.web.gate import deny, problem_response
 from flashdreams_serve.web.mailbox import Mailbox, MailboxClosedError, TimedFrame
 from flashdreams_serve.web.messages import SUBPROTOCOL
@@ -58,7 +59,8 @@ class Connection:
         """Serve it; returns once the connection is closed."""
         seat = self._services.seats.take(self._session.id)
         try:
-            goodbye = await _first_end(self._listen(), self._watch(), _taken_over(seat))
+            taken_over = raising(seat, Goodbye(1000, "Another connection has taken the session."))
+            goodbye = await _parting_word(self._listen(), self._watch(), taken_over)
         finally:
             self._services.seats.leave(self._session.id, seat)
             self._leave()
@@ -81,8 +83,7 @@ class Connection:
             raise Goodbye(NO_HELLO, "No hello came.") from None
         self._session.attach(self._mailbox)
         mailbox, talk = self._mailbox, self._conversation
-        goodbye = await _first_end(self._show(), talk.relay(mailbox), talk.report(mailbox))
-        raise goodbye or WebSocketDisconnect()
+        await first_end(self._show(), talk.relay(mailbox), talk.report(mailbox))
 
     async def _show(self) -> None:
         encoder = encoder_for(self._conversation.codec)
@@ -121,30 +122,18 @@ class Connection:
                 await self._websocket.close(goodbye.code, goodbye.reason)
 
 
-async def _taken_over(seat: asyncio.Event) -> None:
-    await seat.wait()
-    raise Goodbye(1000, "Another connection has taken the session.")
-
-
-async def _first_end(*parts: Coroutine[Any, Any, None]) -> Goodbye | None:
-    """Run all until one ends, and end the others; with what word it ended, None where the client left."""
-    tasks = [asyncio.create_task(part) for part in parts]
+async def _parting_word(*parts: Coroutine[Any, Any, None]) -> Goodbye | None:
+    """Run all until one ends; with what word it ended, None where the client left."""
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return _word_of(next((task.exception() for task in done), None))
-
-
-def _word_of(error: BaseException | None) -> Goodbye | None:
-    if error is None or isinstance(error, WebSocketDisconnect | MailboxClosedError):
+        await first_end(*parts)
+    except (WebSocketDisconnect, MailboxClosedError):
         return None
-    if isinstance(error, Goodbye):
-        return error
-    internal(error)
-    return Goodbye(INTERNAL, "Something went wrong in the server.")
+    except Goodbye as word:
+        return word
+    except Exception as error:
+        internal(error)
+        return Goodbye(INTERNAL, "Something went wrong in the server.")
+    return None
 
 
 def _packed(frame: TimedFrame, encoder: FrameEncoder, tag: bool) -> tuple[bytes, float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from flashdreams.client.messages import CODECS
 from flashdreams_serve.media.encoders import encoder_for
-from flashdreams_serve.web.messages import CODECS
 
 _SIDE = 64
 
