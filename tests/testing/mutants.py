@@ -1,4 +1,4 @@
-"""Runs a file of mutants under pytest, in a process of its own, and reads what its summary names first."""
+"""Runs files of mutants under pytest, in a process of its own, and reads what its summary names first."""
 
 import re
 import subprocess
@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 
-def summary(path: Path, *, python=sys.executable, env=None, cwd=None) -> dict[str, list[str]]:
-    """Each class of a file of tests to its failed checks, in the order of pytest's summary."""
+def summary(*paths: Path, python=sys.executable, env=None, cwd=None) -> dict[str, list[str]]:
+    """Each class of these files of tests to its failed checks, in the order of pytest's summary."""
     line = [
         python,
         "-m",
@@ -19,7 +19,7 @@ def summary(path: Path, *, python=sys.executable, env=None, cwd=None) -> dict[st
         "no:cacheprovider",
         "-p",
         "no:xdist",
-        str(path),
+        *map(str, paths),
     ]
     done = subprocess.run(line, capture_output=True, text=True, env=env, cwd=cwd)
     assert done.returncode == 1, done.stdout[-4000:] + done.stderr[-2000:]

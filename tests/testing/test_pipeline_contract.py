@@ -61,7 +61,7 @@ def test_what_is_declared_absent_is_skipped_and_said():
         said["test_whatever_people_set_steers_a_chunk"]
         == "Without a slug there is no runner that offers anything."
     )
-    assert len(said) == 20
+    assert len(said) == 21
 
 
 def test_controls_that_are_declared_have_to_be_shown():

@@ -1,30 +1,24 @@
 """Each promise of the contract of pipelines, broken by a toy: the first failure names the fault."""
 
-import importlib.util
+import importlib
 import os
 from pathlib import Path
 
 import pytest
+from mutants import summary
 
 from flashdreams.testing import PipelineContract
 
-FILE = Path(__file__).with_name("pipeline_mutants.py")
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-FOUND_BY = {name: made.found_by for name, made in vars(load(FILE)).items() if name.startswith("Test")}
+FILES = sorted(Path(__file__).with_name("pipeline_mutants").glob("[!_]*.py"))
+MODULES = [importlib.import_module(f"pipeline_mutants.{file.stem}") for file in FILES]
+MUTANTS = {name: made for module in MODULES for name, made in vars(module).items() if name.startswith("Test")}
+FOUND_BY = {name: made.found_by for name, made in MUTANTS.items()}
 """Of each mutant, by its name: the check that must fail first; the toy without fault has none."""
 
 
 def first_failures(**environment):
     """Of each class, the failure that comes first in the summary of pytest."""
-    failed = load(FILE.with_name("mutants.py")).summary(FILE, env={**os.environ, **environment})
+    failed = summary(*FILES, env={**os.environ, **environment})
     return {name: checks[0] for name, checks in failed.items()}
 
 

@@ -14,12 +14,14 @@ from flashdreams.testing.promises.modules import ModulePromises
 from flashdreams.testing.promises.rollouts import RolloutPromises
 from flashdreams.testing.promises.steering import SteeringPromises
 from flashdreams.testing.promises.steps import StepPromises
+from flashdreams.testing.promises.together import TogetherPromises
 
 __all__ = ["PipelineContract"]
 
 
 class PipelineContract(
     SteeringPromises,
+    TogetherPromises,
     EnginePromises,
     MemoryPromises,
     DecodingPromises,

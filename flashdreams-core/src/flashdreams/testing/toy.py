@@ -196,7 +196,7 @@ class ToyTransformer(Transformer):
         batch = like.shape[0]
         steer = like.new_zeros(1) if control is None else control.to(like.dtype)
         noise_level = (timestep / 1000).to(like.dtype)
-        parts = [prompt.to(like.dtype), noise_level.expand(batch, 1), steer.expand(batch, 1)]
+        parts = [prompt.to(like.dtype), noise_level.expand(batch, 1), steer.view(-1, 1).expand(batch, 1)]
         condition: Tensor = self.condition(torch.cat(parts, dim=-1))
         return condition
 

@@ -58,9 +58,14 @@ class BatchPromises(PipelinePromises):
                 )
 
 
-def _chunks(subject: Subject) -> int:
+def needs_batches(subject: Subject) -> None:
+    """Skip the check where videos are made one at a time."""
     if not subject.capabilities.batch:
         skip("It is declared to make one video at a time.")
+
+
+def _chunks(subject: Subject) -> int:
+    needs_batches(subject)
     return subject.at_most(_CHUNKS)
 
 

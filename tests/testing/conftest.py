@@ -1,0 +1,6 @@
+"""Puts this folder on the module path: mutants in several modules import what they share."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
