@@ -1,9 +1,6 @@
 """Plugins that were written outside of this repository are served, with controls that work, as they are."""
 
 import os
-import re
-import subprocess
-import sys
 import textwrap
 from contextlib import contextmanager
 
@@ -11,6 +8,7 @@ import numpy as np
 import pytest
 
 from flashdreams.client import Client
+from flashdreams_serve.bench.server_process import running_server
 
 WEATHER = '''
 """A plugin that knows nothing of serving: its controls are examples, or are described by its runner."""
@@ -62,21 +60,12 @@ GEARS = GearsRunnerConfig(runner_name="gears", pipeline=derive_config(POCKET_RAC
 
 
 @contextmanager
-def served(line, **options):
-    """The address at which a command serves, once it is ready."""
-    process = subprocess.Popen(list(map(str, line)), stderr=subprocess.PIPE, text=True, **options)
-    try:
-        said = [process.stderr.readline()]
-        while not said[-1].startswith("Ready"):
-            said.append(process.stderr.readline())
-            assert said[-1], "the server has ended"
-        yield re.search(r" at (http://\S+)/", "".join(said))[1]
-        process.terminate()
-        process.stderr.read()
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.stderr.close()
+def served(slug, folder, **options):
+    """The address at which a slug is served, once it is ready; videos are saved in a folder."""
+    with running_server([slug, "--save-dir", str(folder)], **options) as server:
+        server.wait_ready()
+        yield server.url
+        assert server.end() == 0
 
 
 def driven(client, frames=24, **values):
@@ -115,20 +104,15 @@ def outside(tmp_path):
     tmp_path.joinpath("weather.py").write_text(textwrap.dedent(WEATHER))
     slugs = "examples=weather:EXAMPLES,gears=weather:GEARS"
     variables = {**os.environ, "PYTHONPATH": str(tmp_path), "FLASHDREAMS_RUNNER_CONFIGS": slugs}
-    command = [sys.executable, "-m", "flashdreams", "serve"]
-
-    def serve(slug):
-        return served([*command, slug, "--port", "0", "--no-browser"], env=variables, cwd=tmp_path)
-
-    return serve
+    return lambda slug: served(slug, tmp_path / "saved", env=variables)
 
 
 @pytest.mark.slow
 def test_a_plugin_is_served_from_its_wheel(racer_environment, wheels, tmp_path):
     racer_environment.install(wheels["flashdreams-serve"])
-    line = [racer_environment.scripts / "flashdreams", "serve", "night-drive", "--port", "0", "--no-browser"]
+    command = [str(racer_environment.scripts / "flashdreams")]
     with (
-        served(line, env=racer_environment.variables, cwd=tmp_path) as address,
+        served("night-drive", tmp_path, command=command, env=racer_environment.variables) as address,
         Client(address) as client,
     ):
         (model,) = client.models()

@@ -145,6 +145,23 @@ def test_a_log_is_replayed_and_goes_on_where_the_session_was(client):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_log_that_was_made_otherwise_says_what_differs(client, caplog):
+    with client.open(seed=8) as session:
+        list(session.frames(limit=2))
+        log = session.log()
+        assert session.reset(log=log) == ()
+    threads = log["made_with"]["threads"]
+    log["made_with"]["threads"] = threads + 1
+    told = f"threads was '{threads + 1}', and is '{threads}'"
+    with client.open(log=log) as session:
+        assert session.standing.detail == {"differs": [told]}
+        assert session.reset(seed=9) == ()
+        assert session.seed == 9
+        assert session.reset(log=log) == (told,)
+        assert session.seed == 8
+    assert told in caplog.text
+
+
 def test_a_reset_begins_another_rollout(client):
     with client.open(seed=1, codec="rgb", hold=50) as session:
         list(session.frames(limit=5))

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from flashdreams.client import AsyncClient
+from flashdreams.client import AsyncClient, Client
 from flashdreams.errors import SessionEndedError, SessionQueuedError
 
 
@@ -117,3 +117,26 @@ def test_sessions_that_were_left_open_are_closed_with_the_client(server, token):
     assert left == []
     with pytest.raises(SessionEndedError):
         within(10, session.set(steer=0.0))
+
+
+def test_all_who_wait_for_an_answer_get_an_error_of_their_own(server, token):
+    async def hang_up():
+        async with AsyncClient(server.url, token) as client:
+            session = await client.open()
+            waiting = [asyncio.create_task(session.log()) for _ in range(2)]
+            await asyncio.sleep(0)  # both have asked
+            await session.leave()
+            return await asyncio.gather(*waiting, return_exceptions=True)
+
+    first, second = within(60, hang_up())
+    assert isinstance(first, SessionEndedError)
+    assert (first.what, first.code) == (second.what, second.code)
+    assert first is not second, "or the traceback of one would be that of the other"
+
+
+def test_the_plain_client_serves_where_an_event_loop_runs_already(server, token):
+    async def notebook():
+        with Client(server.url, token) as client, client.open() as session:
+            return [frame.chunk for frame in session.frames(limit=2)]
+
+    assert len(within(60, notebook())) == 2

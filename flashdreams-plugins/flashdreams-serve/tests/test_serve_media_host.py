@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from flashdreams.io.pixels import enlarge
 from flashdreams.plugins.registry import installed_registry
 from flashdreams_serve.host.events import Event, ShownChunk
 from flashdreams_serve.host.host import Host
-from flashdreams_serve.host.orders import Close, Opening, Pause, Save
+from flashdreams_serve.host.orders import Close, GiveLog, Opening, Pause, Save
 from flashdreams_serve.media.reel import Reels
 from flashdreams_serve.media.shelf import Shelf
 from flashdreams_serve.settings import ServeSettings
@@ -50,11 +51,14 @@ def test_a_saved_video_shows_what_was_dreamt(tmp_path: Path) -> None:
         assert watcher.enough.wait(30)
         session.order(Pause()).result(10)
         answer = session.order(Save(30.0)).result(10)
+        given = session.order(GiveLog()).result(10)
         session.order(Close()).result(10)
     finally:
         host.stop()
         reels.close()
-    with av.open(str(shelf.find(session.id, answer["video"]))) as container:
+    video = shelf.find(session.id, answer["video"])
+    assert json.loads(video.with_suffix(".json").read_text("utf-8")) == given["log"]
+    with av.open(str(video)) as container:
         saved = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     shown = [enlarge(watcher.frames[number], config.scale) for number in sorted(watcher.frames)]
     assert len(saved) == len(shown) == round(answer["seconds"] * config.fps)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flashdreams_serve.media.errors import SavingError, disk_failed
-from flashdreams_serve.media.shelf import LOG_NAME, MOST_VIDEOS, Shelf
+from flashdreams_serve.media.shelf import MOST_VIDEOS, Shelf
 
 
 @pytest.fixture
@@ -67,13 +67,13 @@ def test_halves_of_files_that_nobody_writes_any_more_are_removed(shelf, tmp_path
         "0001-END.mp4",
         "0001-end.mp4.part",
         "\0",
-        LOG_NAME,
+        "0001-end.json",
     ],
 )
 def test_only_names_made_here_are_found(shelf, tmp_path, name):
     (tmp_path / "secret").write_text("secret")
-    shelf.put("a", "end", b"video")
-    shelf.store_log("a", {"seed": 1})
+    shelf.put("a", "end", b"video", {"seed": 1})
+    assert (shelf.place("a") / "0001-end.json").is_file()
     assert shelf.find("a", name) is None
 
 
@@ -126,11 +126,20 @@ def test_a_session_saves_only_so_many(tmp_path):
     assert shelf.put("b", "end", b"video") == "0001-end.mp4"
 
 
-def test_a_log_is_stored_beside_and_replaced(shelf, tmp_path):
-    shelf.store_log("a", {"seed": 1, "prompt": "ein Weg im Grünen" * 10})
-    shelf.store_log("a", {"seed": 2})
-    assert (shelf.place("a") / LOG_NAME).read_text() == '{"seed":2}'
+def test_each_video_has_its_control_log_beside_it(shelf, tmp_path):
+    shelf.put("a", "end", b"video", {"prompt": "ein Weg im Grünen"})
+    shelf.put("a", "end", b"video", {"seed": 2})
+    assert (shelf.place("a") / "0001-end.json").read_text("utf-8") == '{"prompt":"ein Weg im Grünen"}'
+    assert (shelf.place("a") / "0002-end.json").read_text("utf-8") == '{"seed":2}'
+    assert [video.name for video in shelf.list("a")] == ["0001-end.mp4", "0002-end.mp4"]
     assert shelf.used_bytes == sum(path.stat().st_size for path in files_below(tmp_path))
+
+
+def test_a_video_is_saved_although_its_log_finds_no_room(shelf, tmp_path, caplog):
+    name = shelf.put("a", "end", bytes(900), {"prompt": "x" * 200})
+    assert files_below(tmp_path) == [shelf.find("a", name)]
+    assert shelf.used_bytes == 900
+    assert "0001-end.json was not saved" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_a_refusal(tmp_path):

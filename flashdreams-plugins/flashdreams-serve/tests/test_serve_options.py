@@ -44,6 +44,9 @@ def test_a_certificate_that_is_none_is_refused_before_anything_is_loaded(tmp_pat
         ({"--idle": ["0"]}, "counts seconds"),
         ({"--idle": ["nan"]}, "counts seconds"),
         ({"--sessions": ["0"]}, "whole number, 1 or more"),
+        ({"--snapshot-memory": ["-1"]}, "counts GiB, 0 or more"),
+        ({"--snapshot-memory": ["nan"]}, "counts GiB, 0 or more"),
+        ({"--snapshot-memory": ["4 GiB"]}, "counts GiB, 0 or more"),
         ({"--ice-server": ["turn:host:3478"]}, "turn:USER:PASSWORD@HOST:PORT"),
         ({"--token-file": ["/nowhere/at/all"]}, "no such file"),
         ({"--save-dir": [f"{__file__}/saved"]}, "is no folder"),
@@ -55,6 +58,12 @@ def test_what_makes_no_sense_is_refused(
     monkeypatch.delenv("FLASHDREAMS_TOKEN", raising=False)
     with pytest.raises(UsageError, match=code):
         read_settings(options)
+
+
+def test_memory_for_snapshots_is_said_in_gib_or_left_to_the_machine() -> None:
+    said = [read_settings({"--snapshot-memory": [text]}).limits.snapshot_bytes for text in ("0", "0.5", "64")]
+    assert said == [0, 2**29, 2**36]
+    assert read_settings({}).limits.snapshot_bytes is None
 
 
 def test_other_machines_are_given_an_address_that_is_not_the_loopback_one() -> None:

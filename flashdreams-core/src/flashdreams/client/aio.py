@@ -141,7 +141,8 @@ class AsyncClient:
             prompt: What it begins with, where the model takes one.
             start: One of the model's starts.
             image: A PNG, JPEG or WebP file to begin with, where the model takes one: its bytes or its path.
-            log: A control log, which is replayed first.
+            log: A control log, which is replayed first; ``standing.detail`` says in ``differs`` what is other
+                here than where it comes from.
             codec: How frames travel, or several ways, the best first. ``png`` and ``rgb`` lose nothing.
             tag: Whether frames carry their number in their pixels, too.
             hold: Frames that wait to be taken; beyond them the oldest are dropped.

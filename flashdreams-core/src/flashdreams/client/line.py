@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -200,10 +201,10 @@ class Line:
             await connection.close()
 
     def _forget(self, error: ServerError) -> None:
-        """Whoever waits for an answer learns that none will come."""
+        """Whoever waits for an answer learns that none will come, from an error of their own to raise."""
         for answer in self._asked.values():
             if not answer.done():
-                answer.set_exception(error)
+                answer.set_exception(copy.copy(error))
 
     async def _breathe(self) -> None:
         while self.error is None:

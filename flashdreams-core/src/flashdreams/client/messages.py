@@ -90,7 +90,8 @@ class Standing:
     position: int = 0
     """Sessions ahead of it in the queue, itself included; 0 where it does not wait."""
     detail: Mapping[str, Any] = field(default_factory=dict)
-    """What else is said of it: the name of a video that was saved when it ended."""
+    """What else is said of it: ``video``, the name of one that was saved when it ended; ``differs``, what is
+    other than where the control log comes from that it began with, one line each."""
 
     @classmethod
     def read(cls, tree: Mapping[str, Any]) -> Standing:

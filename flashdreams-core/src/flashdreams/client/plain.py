@@ -41,9 +41,9 @@ class _Background:
 
     def close(self) -> None:
         """End the thread."""
+        self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
 
@@ -233,9 +233,9 @@ class Session:
         """Dream on."""
         self._background.run(self._session.resume())
 
-    def reset(self, **opening: Any) -> None:
+    def reset(self, **opening: Any) -> tuple[str, ...]:
         """Begin another rollout in the same session; see :meth:`AsyncSession.reset`."""
-        self._background.run(self._session.reset(**opening))
+        return self._background.run(self._session.reset(**opening))
 
     def keep(self, name: str) -> None:
         """Take a snapshot under a name."""

@@ -149,13 +149,18 @@ class AsyncSession(SessionState):
         """Dream on."""
         await self._line.ask("resume")
 
-    async def reset(self, **opening: Any) -> None:
+    async def reset(self, **opening: Any) -> tuple[str, ...]:
         """Begin another rollout in the same session.
 
         Args:
-            **opening: ``seed``, ``prompt``, ``start``, ``image`` (a name of :meth:`AsyncClient.upload`).
+            **opening: ``seed``, ``prompt``, ``start``, ``log``, ``image`` (of :meth:`AsyncClient.upload`).
+
+        Returns:
+            What is other than where a control log comes from, one line each: then its video may differ.
         """
-        await self._line.ask("reset", **opening)
+        answer = await self._line.ask("reset", **opening)
+        self.seed = int(answer["seed"])
+        return (*map(str, answer.get("differs") or ()),)
 
     async def keep(self, name: str) -> None:
         """Take a snapshot under a name."""

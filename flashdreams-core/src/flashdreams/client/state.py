@@ -64,6 +64,7 @@ class SessionState:
         self.connections = 0
         """How many times it was connected to."""
         self._said_place = 0
+        self._said_differs: tuple[str, ...] = ()
         self._decoder: Decoder | None = None
         self._frames: deque[Frame] = deque(maxlen=hold)
         self._news = asyncio.Condition()
@@ -118,6 +119,7 @@ class SessionState:
         if message.get("state"):
             self.standing = Standing.read(message)
             self._say_place()
+            self._say_differs()
 
     def _say_place(self) -> None:
         """Log the place in the queue where it is another than was said last."""
@@ -125,6 +127,13 @@ class SessionState:
         if place and place != self._said_place:
             logger.info("The server is full; the session is number %d in its queue.", place)
         self._said_place = place
+
+    def _say_differs(self) -> None:
+        """Warn of what is other than where the control log comes from, unless that was said last."""
+        differs = (*map(str, self.standing.detail.get("differs") or ()),)
+        if differs and differs != self._said_differs:
+            logger.warning("The log is replayed otherwise than it was made: %s.", "; ".join(differs))
+        self._said_differs = differs
 
     def _hear_receipt(self, message: Mapping[str, Any]) -> None:
         self.receipts.append(Receipt(int(message["seq"]), int(message["chunk"])))

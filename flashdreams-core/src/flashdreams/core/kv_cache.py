@@ -173,6 +173,10 @@ class KVCache:
         seen = {name: t[:, :, : self.filled].to("cpu", copy=True) for name, t in self._memories.items()}
         return {"index": self.index, "layout": self._layout, **seen}
 
+    def snapshot_bytes(self) -> int:
+        """Bytes that :meth:`snapshot` would take."""
+        return sum(t[:, :, : self.filled].nbytes for t in self._memories.values())
+
     def take(self, other: KVCache) -> None:
         """Hold what another cache of the same sizes holds, on the device, at this one's addresses."""
         if other.index >= 0:
@@ -241,12 +245,8 @@ class KVCache:
         """Every tensor that the cache owns, for accounting of memory and addresses."""
         return [
             *self._memories.values(),
-            self.write_index,
-            self.query_positions,
-            self.key_positions,
-            self.lengths,
-            self._tokens,
-            self._frames,
+            *(self.write_index, self.query_positions, self.key_positions, self.lengths),
+            *(self._tokens, self._frames),
         ]
 
     @property

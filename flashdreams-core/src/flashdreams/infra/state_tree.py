@@ -85,6 +85,28 @@ def snapshot(tree: Any) -> Any:
     return rebuilt(tree, [snapshot(child) for _, child in children(tree)])
 
 
+def snapshot_bytes(tree: Any) -> int:
+    """Bytes that a :func:`snapshot` of a tree would take, without taking it.
+
+    An object that looks after itself says it as ``snapshot_bytes()``, or counts with its ``state_tensors()``.
+    """
+    if hasattr(tree, "snapshot_bytes"):
+        return int(tree.snapshot_bytes())
+    if isinstance(tree, Tensor) or looks_after_itself(tree):
+        return sum(tensor.nbytes for tensor in tensors(tree))
+    return sum(snapshot_bytes(child) for _, child in children(tree))
+
+
+def taken_bytes(saved: Any) -> int:
+    """Bytes of the tensors and arrays that :func:`snapshot` returned, whatever objects in it have made."""
+    if isinstance(getattr(saved, "nbytes", None), int):
+        return int(saved.nbytes)
+    try:
+        return sum(taken_bytes(child) for _, child in children(saved))
+    except TypeError:
+        return 0
+
+
 def restored(current: Any, saved: Any, device: torch.device) -> Any:
     """What :func:`snapshot` saved, at ``current``'s addresses where the two have one shape."""
     if looks_after_itself(current):

@@ -33,6 +33,9 @@ class Limits:
     """Characters of a prompt; fewer where the model says so."""
     snapshots: int = 4
     """Snapshots that a session keeps."""
+    snapshot_bytes: int | None = None
+    """Bytes of host memory of all sessions' snapshots; None for a quarter of what is free once the model is
+    loaded."""
     saved_bytes: int = 2 * 1024**3
     """Bytes of all saved videos; beyond them nothing more is saved."""
     idle_seconds: float = 300.0

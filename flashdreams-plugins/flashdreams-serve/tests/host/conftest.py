@@ -35,6 +35,7 @@ class Tape:
 
     def __init__(self):
         self.chunks, self.is_closed = 0, False
+        self.logs = []
 
     def show(self, chunk):
         self.chunks += 1
@@ -45,7 +46,8 @@ class Tape:
     def tell(self, event):
         pass
 
-    def save(self, seconds):
+    def save(self, seconds, control_log):
+        self.logs.append(control_log())
         saved = Future()
         if seconds > 100:
             saved.set_exception(OSError("/secret/path is full"))
@@ -53,7 +55,8 @@ class Tape:
             saved.set_result(Saved("a.mp4", seconds, 100))
         return saved
 
-    def save_at_end(self):
+    def save_at_end(self, control_log):
+        self.logs.append(control_log())
         return Saved("end.mp4", 1.0, self.chunks)
 
     def close(self):

@@ -4,10 +4,10 @@ import pytest
 
 from flashdreams.errors import DeviceMemoryError
 from flashdreams.plan import planner
-from flashdreams_serve.host.budget import Budget, sessions_that_fit
+from flashdreams_serve.host.budget import Budget, sessions_that_fit, snapshot_room
 from flashdreams_serve.settings import Limits, ServeSettings
 
-FOUR = ServeSettings(limits=Limits(sessions=4))
+FOUR = ServeSettings(limits=Limits(sessions=4, snapshot_bytes=0))
 
 
 def test_sessions_are_as_many_as_fit():
@@ -35,11 +35,31 @@ def test_memory_for_less_gives_fewer_slots(toy_config):
     assert [sessions_that_fit(toy_config, FOUR, room=room) for room in rooms] == [1, 2, 3, 4]
 
 
+def test_on_a_cpu_snapshots_are_left_their_room(toy_config):
+    """Slots and snapshots share its memory; one session begins all the same."""
+    plan = planner.plan_of(toy_config, memory_only=True)
+    slot = plan.memory.kv_cache + plan.memory.context + plan.memory.noise + plan.memory.states
+    room = plan.needed_on("cpu") + 3 * (slot + plan.memory.pixels)
+
+    def sessions(**limits):
+        return sessions_that_fit(toy_config, ServeSettings(limits=Limits(sessions=4, **limits)), room=room)
+
+    assert (sessions(snapshot_bytes=0), sessions(snapshot_bytes=slot)) == (4, 3)
+    assert sessions() == sessions(snapshot_bytes=room // 4) < 4
+    assert sessions(snapshot_bytes=room) == 1
+
+
+def test_snapshots_may_take_a_quarter_of_what_is_free():
+    assert snapshot_room(Limits(), 2**34) == 2**32
+    assert snapshot_room(Limits(), None) == 2**31
+    assert snapshot_room(Limits(snapshot_bytes=5), 2**34) == 5
+
+
 def test_batches_take_memory_too(toy_config):
     plan = planner.plan_of(toy_config, memory_only=True)
     slot = plan.memory.kv_cache + plan.memory.context + plan.memory.noise + plan.memory.states
     room = plan.needed_on("cpu") + 4 * (slot + plan.memory.pixels)
-    batched = ServeSettings(batch=True, limits=Limits(sessions=4))
+    batched = ServeSettings(batch=True, limits=FOUR.limits)
     assert sessions_that_fit(toy_config, FOUR, room=room) == 4
     assert sessions_that_fit(toy_config, batched, room=room) < 4
 

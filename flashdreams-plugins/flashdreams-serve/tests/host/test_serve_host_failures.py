@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from flashdreams.errors import WeightsFileError
+from flashdreams.infra.pipeline.slots import Slot
 from flashdreams_serve.host.errors import NotReadyError, OrderRefusedError
 from flashdreams_serve.host.orders import Close, Control, Fork, Keep, Opening, Pause, Reset, Resume, Return
 
@@ -34,7 +35,7 @@ class Film:
     def tell(self, event):
         pass
 
-    def save_at_end(self):
+    def save_at_end(self, control_log):
         from flashdreams_serve.host.recording import Saved
 
         return Saved(f"{self.chunks}.mp4", 1.0, 1)
@@ -123,27 +124,27 @@ def test_a_thread_that_ends_by_itself_is_noticed(host_of, toy_config, watched, f
     assert host.stop()
 
 
-@pytest.mark.parametrize("order", [Reset(Opening(seed=3)), Fork(), Return("a")])
-def test_an_order_that_fails_ends_its_session_alone(host_of, toy_config, watched, faults, monkeypatch, order):
+@pytest.mark.parametrize("kind", [Reset, Fork, Return])
+def test_an_order_that_fails_ends_its_session_alone(host_of, toy_config, watched, faults, monkeypatch, kind):
     host = host_of(toy_config)
     session, watcher = watched(host)
     _, other = watched(host)
     for each in (watcher, other):
         each.until(lambda self: self.chunks)
     done(session, Keep("a"))
-    runner = host.runner
-    if isinstance(order, Reset):
+
+    def badly(*given):
+        raise RuntimeError("broken")
+
+    if kind is Reset:
+        order = Reset(host.beginning(Opening(seed=3)))
         faults.arm("initialize")
+    elif kind is Fork:
+        order = Fork()
+        monkeypatch.setattr(Slot, "take", badly)
     else:
-        restore, calls = runner.pipeline.restore, []
-
-        def restore_once_badly(snapshot):
-            calls.append(snapshot)
-            if len(calls) == 1:
-                raise RuntimeError("broken")
-            return restore(snapshot)
-
-        monkeypatch.setattr(runner.pipeline, "restore", restore_once_badly)
+        order = Return("a")
+        monkeypatch.setattr(host.runner.pipeline, "restore", badly)
     with pytest.raises(OrderRefusedError) as caught:
         done(session, order)
     assert caught.value.code == "failed"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flashdreams_serve.host.errors import (
-    OrderRefusedError,
-)
+from flashdreams.errors import InputError
+from flashdreams_serve.host.errors import OrderRefusedError
 from flashdreams_serve.host.orders import (
     Close,
     Control,
@@ -60,7 +59,7 @@ def test_reset_begins_another_rollout_in_the_same_session(
     host, session, watcher = ready
     drive(clock, host, session, watcher, pushes[:3])
     epoch = watcher.chunks[-1].epoch
-    assert done(session, Reset(Opening(seed=5))) == {"seed": 5}
+    assert done(session, Reset(host.beginning(Opening(seed=5)))) == {"seed": 5}
     assert watcher.dropped[-1] > epoch
     step(clock, host, watcher)
     assert watcher.chunks[-1].chunk == 0
@@ -76,11 +75,12 @@ def test_a_reset_that_cannot_be_is_refused_and_the_session_goes_on(
 ):
     host, session, watcher = ready
     for opening in (Opening(start="moon"), Opening(prompt="x" * 300), Opening(seed=-1), Opening(log={})):
-        assert refusal(session, Reset(opening)) == "bad_opening"
-    step(clock, host, watcher)
-    assert watcher.chunks[-1].chunk == 1, "nothing was reset"
+        with pytest.raises(InputError):
+            host.beginning(opening)
+    unloved = Reset(host.beginning(Opening(prompt="refused")))
+    assert refusal(session, unloved) == "bad_opening"
     with pytest.raises(OrderRefusedError) as caught:
-        done(session, Reset(Opening(prompt="refused")))
+        done(session, unloved)
     assert "/secret" not in str(caught.value), "the model's own words are not for clients"
     step(clock, host, watcher)
     assert watcher.chunks[-1].chunk == 0
@@ -100,7 +100,7 @@ def test_a_snapshot_is_gone_back_to_and_the_log_with_it(
     assert done(session, GiveLog())["log"]["chunks"] == 4
     drive(clock, host, session, watcher, (3.0,), first_seq=20)
     assert watcher.frames[-1] == by_hand(toy_config, (0.0, *pushes[:3], 3.0))[-1]
-    done(session, Reset(Opening(seed=9)))
+    done(session, Reset(host.beginning(Opening(seed=9))))
     done(session, Return("there"))
     assert done(session, GiveLog())["log"] == later
     assert session.seed == 1
@@ -173,7 +173,12 @@ def test_what_is_recorded_is_saved(host_of, toy_config, watched, done, tape):
 
     session, watcher = watched(host_of(toy_config, recorder=recorder))
     watcher.until(lambda self: len(self.chunks) > 2)
+    session.control(Control(seq=1, values={"push": 2.0}))
+    watcher.until(lambda self: self.receipts)
+    done(session, Pause())
     assert done(session, Save(2.0)) == {"video": "a.mp4", "seconds": 2.0, "bytes": 100}
+    assert tapes[session.id].logs == [done(session, GiveLog())["log"]]
+    assert [values for _, values in tapes[session.id].logs[0]["controls"]] == [{"push": 2.0}]
     with pytest.raises(OrderRefusedError) as caught:
         done(session, Save(200.0))
     assert caught.value.code == "not_saved"

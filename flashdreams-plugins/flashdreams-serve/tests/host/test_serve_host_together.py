@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 
+from flashdreams.infra.pipeline.together import Together
+from flashdreams.testing.toy import ToyTransformer, ToyTransformerConfig
 from flashdreams_serve.host.orders import Control, Opening
 
 PUSHES = (1.0, -2.0, 0.5, 3.0)
@@ -74,10 +79,20 @@ def test_one_that_is_refused_is_refused_alone(host_of, toy_config, clock, watche
     assert watching_good.chunks[-1].seq == 1
 
 
-def test_a_model_that_cannot_be_batched_is_computed_alone(host_of, toy_config, clock, watched, caplog):
-    from flashdreams.testing.toy import ToyControlEncoderConfig
+@dataclasses.dataclass(kw_only=True)
+class SingleConfig(ToyTransformerConfig):
+    _target: Any = dataclasses.field(default_factory=lambda: Single)
 
-    toy_config.pipeline.encoder = ToyControlEncoderConfig()  # one number, of however many videos
+
+class Single(ToyTransformer):
+    """Says that it takes batches, and takes one video."""
+
+    def predict_flow(self, latents, timestep, cache, control):
+        return super().predict_flow(latents.view(1, *latents.shape[1:]), timestep, cache, control)
+
+
+def test_a_model_that_cannot_be_batched_is_computed_alone(host_of, toy_config, clock, watched, caplog):
+    toy_config.pipeline.diffusion_model.transformer = SingleConfig()
     host = host_of(toy_config, clock=clock, batch=True)
     sessions = opened(host, clock, watched, 2)
     drive(host, clock, sessions)
@@ -85,3 +100,37 @@ def test_a_model_that_cannot_be_batched_is_computed_alone(host_of, toy_config, c
         assert {chunk.path for chunk in watcher.chunks} == {"eager"}
         assert session.view().state == "live"
     assert "computed alone" in caplog.text
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_chunks_are_final_before_pixels_on_their_way_are_waited_for(
+    host_of, toy_config, clock, watched, monkeypatch, batch
+):
+    """As on a device that works beside the host."""
+    host = host_of(toy_config, clock=clock, batch=batch)
+    sessions = opened(host, clock, watched, 3)
+    rollouts = [session.work.dream_now.rollout for session, _ in sessions]
+    runner = sessions[0][0].work.dream_now.runner
+    showing, finalize, at_arrival, sizes = runner.showing, Together.finalize, [], []
+
+    def on_its_way(chunk):
+        leaving = showing(chunk)
+
+        def arrived():
+            at_arrival.append([rollout.next_index for rollout in rollouts])
+            return leaving.arrived()
+
+        return dataclasses.replace(leaving, arrived=arrived, is_here=False)
+
+    def counted(together, rollouts):
+        finalize(together, rollouts)
+        sizes.append(len(rollouts))
+
+    monkeypatch.setattr(runner, "showing", on_its_way)
+    monkeypatch.setattr(Together, "finalize", counted)
+    clock.now += host.card.chunk_seconds
+    for _, watcher in sessions:
+        watcher.until(lambda self: len(self.chunks) > 1)
+    host.drain(60)
+    assert at_arrival == ([[2, 2, 2]] * 3 if batch else [[2, 1, 1], [2, 2, 1], [2, 2, 2]])
+    assert sizes == ([3] if batch else [])

@@ -93,7 +93,7 @@ def test_a_replay_equals_the_original_after_all_that_can_happen_to_a_session(
     assert replayed(toy_config, fourth)[: third["chunks"]] == shown(watcher, third["chunks"])
     assert replayed(toy_config, fourth)[third["chunks"] :] == watching.frames
 
-    done(session, Reset(Opening(seed=12, prompt="a river")))
+    done(session, Reset(host.beginning(Opening(seed=12, prompt="a river"))))
     epoch = watcher.dropped[-1]
     done(session, Resume())
     steer(session, watcher, CONTROLS[:2], first_seq=50)
@@ -126,7 +126,7 @@ def test_a_session_that_begins_with_a_log_goes_on_from_its_end(host_of, toy_conf
     assert replayed(toy_config, log_again)[: log["chunks"]] == shown(watcher, log["chunks"])
     assert replayed(toy_config, log_again)[log["chunks"] :] == watching.frames
 
-    done(again, Reset(Opening(log=longer)))
+    done(again, Reset(host.beginning(Opening(log=longer))))
     assert again.view().state in ("opening", "paused")
     done(again, Resume())
     watching.until(lambda self: self.chunks[-1].chunk == longer["chunks"])
@@ -259,6 +259,15 @@ def test_what_does_not_change_is_not_written(card):
     assert len(log.changes) == 2
 
 
+def test_a_copy_made_in_another_thread_holds_whole_chunks(card):
+    log = ControlLog(Opening(seed=3), card.steering, MANY)
+    for push in (1.0, 2.0):
+        log.note({"push": push})
+    log.changes.append((2, {"push": 3.0}))  # as far as note() has come when a server is told to end
+    assert log.copy().changes == [(0, {"push": 1.0}), (1, {"push": 2.0})]
+    assert read_log(as_tree(log.copy(), "toy"), card, most_bytes=MANY).chunks == 2
+
+
 def test_a_log_stays_within_its_bounds(card):
     log = ControlLog(Opening(seed=3), card.steering, 1000)
     for chunk in range(1000):
@@ -271,12 +280,13 @@ def test_a_log_stays_within_its_bounds(card):
 def test_a_log_that_has_become_too_long_is_not_given(host_of, toy_config, watched):
     from flashdreams_serve.host.errors import OrderRefusedError
 
-    session, watcher = watched(host_of(toy_config, log_bytes=60))
+    host = host_of(toy_config, log_bytes=60)
+    session, watcher = watched(host)
     steer(session, watcher, CONTROLS)
     with pytest.raises(OrderRefusedError) as caught:
         done(session, GiveLog())
     assert caught.value.code == "log_too_long"
-    done(session, Reset(Opening()))
+    done(session, Reset(host.beginning(Opening())))
     done(session, GiveLog())
 
 

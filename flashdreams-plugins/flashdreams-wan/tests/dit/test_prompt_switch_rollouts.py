@@ -112,6 +112,17 @@ def test_forks_before_and_after_a_prompt_is_final(recache, pipeline):
         assert torch.equal(ours.generate(LAST + 1, rollout), changed[1])
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_what_a_snapshot_takes_is_known_before(setting, pipeline):
+    """With a prompt that is not final also the past under the one before."""
+    ours = pipeline(**SETTINGS[setting])
+    with begun(ours) as rollout:
+        plain = rollout.snapshot_bytes()
+        assert plain == rollout.snapshot().bytes
+        ours.generate(LAST, rollout, input=switch(B, True))
+        assert rollout.snapshot_bytes() == rollout.snapshot().bytes > plain
+
+
 def test_the_next_rollout_in_the_slot_knows_nothing_of_a_prompt_that_was_never_final(pipeline):
     ours = pipeline()
     expected = ended(ours, [None])

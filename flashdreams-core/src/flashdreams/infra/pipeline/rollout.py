@@ -32,6 +32,11 @@ class Snapshot:
     encoder: Any
     decoder: Any
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of host memory that it takes."""
+        return state_tree.taken_bytes([self.transformer, self.encoder, self.decoder])
+
 
 @dataclass(eq=False)
 class PendingChunk:
@@ -147,6 +152,11 @@ class Rollout:
             decoder=state_tree.snapshot(slot.decoder.state),
         )
 
+    def snapshot_bytes(self) -> int:
+        """Bytes of host memory that a :meth:`snapshot` takes now: more, the more chunks attention sees."""
+        slot = self.slot
+        return state_tree.snapshot_bytes([slot.transformer, slot.encoder.state, slot.decoder.state])
+
     def scratch(self) -> Rollout:
         """A rollout in a slot of the same size that observers are not told of: room to work in.
 
@@ -170,8 +180,29 @@ class Rollout:
         other._hold(here)
 
     def fork(self) -> Rollout:
-        """A second rollout that has seen the same chunks and goes its own way from here."""
-        return self.pipeline.restore(self.snapshot())
+        """A second rollout that has seen the same chunks and goes its own way from here.
+
+        It is copied on the device: host memory is needed for nothing but objects of the state that look after
+        themselves and cannot ``take`` one another.
+
+        Raises:
+            OutOfOrderError: ``finalize`` was interrupted half-way.
+            NoFreeSlotError: As many rollouts are alive as the pipeline has slots.
+        """
+        self.check_generate(self.next_index)
+        execution, twin = self.pipeline.execution, self.scratch()
+        try:
+            with execution.work(after_all=True):
+                with execution.aside():  # where decoding will drop it again
+                    twin.slot.decoder.begin(self.slot.decoder.state)
+                execution.rejoin()
+                twin.slot.take(self.slot)
+            execution.catch_up()
+            twin.next_index = self.next_index
+            return twin.announce()
+        except BaseException:
+            twin.close()
+            raise
 
     def close(self) -> None:
         """Give the slot back. Closing twice is harmless."""

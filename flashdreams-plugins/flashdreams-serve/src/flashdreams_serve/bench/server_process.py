@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from flashdreams.client import Client
 from flashdreams.errors import NoServerError
 
+HERE = (sys.executable, "-m", "flashdreams")
+"""The command of the environment that this runs in."""
 LISTENING = re.compile(r"^Serving \S+ at (\S+)")
 LINES = 400
 """Lines of the server's words that are kept, the last ones."""
@@ -27,12 +29,16 @@ ENDING = 30.0
 class ServerProcess:
     """A running server. Made by :func:`running_server`."""
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(
+        self, words: Sequence[str], *, command: Sequence[str] = HERE, env: Mapping[str, str] | None = None
+    ) -> None:
         self._words = list(words)
         self.began_at = time.monotonic()
         """When it was started."""
-        line = [sys.executable, "-m", "flashdreams", "serve", *words, "--port", "0", "--no-browser"]
-        self.process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        line = [*command, "serve", *words, "--port", "0", "--no-browser"]
+        self.process = subprocess.Popen(
+            line, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env
+        )
         self.said: deque[str] = deque(maxlen=LINES)
         """What it said, line by line."""
         self._url = ""
@@ -94,9 +100,17 @@ class ServerProcess:
 
 
 @contextmanager
-def running_server(words: Sequence[str]) -> Iterator[ServerProcess]:
-    """A server of ``flashdreams serve WORDS`` at a free port, ended behind the block."""
-    server = ServerProcess(words)
+def running_server(
+    words: Sequence[str], *, command: Sequence[str] = HERE, env: Mapping[str, str] | None = None
+) -> Iterator[ServerProcess]:
+    """A server of ``flashdreams serve WORDS`` at a free port, ended behind the block.
+
+    Args:
+        words: The slug, and options.
+        command: What starts ``flashdreams``, for one of another environment.
+        env: Environment variables; None for those of this process.
+    """
+    server = ServerProcess(words, command=command, env=env)
     try:
         yield server
     finally:

@@ -35,13 +35,18 @@ QUEUE = Option("--queue", "Sessions that wait for one of these to end, 32 where 
 IDLE = Option("--idle", "Seconds without any message after which a session ends, 300.", "SECONDS")
 GRACE = Option("--grace", "Seconds for which a session waits for a lost client, 30.", "SECONDS")
 KEEP = Option("--keep", "Seconds of video that a session keeps, to be saved, 30.", "SECONDS")
+SNAPSHOTS = Option(
+    "--snapshot-memory",
+    "GiB of memory for the snapshots of all sessions, a quarter of what is free where it is not said.",
+    "GIB",
+)
 DRAIN = Option("--drain", "Seconds from SIGTERM to the end, 10.", "SECONDS")
 SAVE_DIR = Option("--save-dir", "Folder of saved videos, outputs/saved.", "FOLDER")
 NO_BROWSER = Option("--no-browser", "Open no browser.")
 
 SERVER_OPTIONS = (
     *(HOST, PORT, TOKEN_FILE, NEW_TOKEN, CERTIFICATE, KEY, BEHIND_PROXY, ORIGIN, ICE_SERVER, NO_WEBRTC),
-    *(SESSIONS, QUEUE, IDLE, GRACE, KEEP, DRAIN, SAVE_DIR, BATCH, NO_BROWSER),
+    *(SESSIONS, QUEUE, IDLE, GRACE, KEEP, SNAPSHOTS, DRAIN, SAVE_DIR, BATCH, NO_BROWSER),
 )
 
 _SHORTEST_TOKEN = 16
@@ -87,6 +92,8 @@ def _limits(given: Mapping[str, str]) -> Limits:
     for option, field in _SECONDS.items():
         if option.name in given:
             changes[field] = _seconds(option, given[option.name])
+    if SNAPSHOTS.name in given:
+        changes["snapshot_bytes"] = _gib(SNAPSHOTS, given[SNAPSHOTS.name])
     # Whoever asks for more sessions than one client may have is likely to be that client.
     most = max(Limits.sessions_per_client, changes["sessions"] * 2)
     return dataclasses.replace(Limits(), sessions_per_client=most, **changes)
@@ -194,11 +201,23 @@ def _count(given: Mapping[str, str], option: Option, usual: int, *, least: int =
     )
 
 
+def _gib(option: Option, text: str) -> int:
+    gib = _number(text)
+    if 0 <= gib < float("inf"):
+        return int(gib * 1024**3)
+    raise UsageError(f"{option.name} is {text!r}.", "It counts GiB, 0 or more; 0 keeps none.", "Correct it.")
+
+
 def _seconds(option: Option, text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
+    seconds = _number(text)
     if 0 < seconds < float("inf"):
         return seconds
     raise UsageError(f"{option.name} is {text!r}.", "It counts seconds, more than 0.", "Correct it.")
+
+
+def _number(text: str) -> float:
+    """What a text counts; what is no number counts less than nothing."""
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0

@@ -77,11 +77,11 @@ def _changes(config: RunnerConfig, tree: Mapping[str, Any]) -> list[str]:
     """What is other than where the log comes from, one line each."""
     from flashdreams.infra.device import cpu_threads
     from flashdreams.infra.runner.run_record import version_changes
-    from flashdreams_serve.host.made_with import changes_since, made_with
+    from flashdreams_serve.host.made_with import changes_since, made_with, told_in
 
     with cpu_threads(config.threads) as threads:
         now = made_with(config, threads=threads)
-    return [*version_changes(tree), *changes_since(tree, now)]
+    return [*version_changes(tree), *changes_since(told_in(tree), now)]
 
 
 def _make(config: RunnerConfig, tree: Mapping[str, Any]) -> Path:

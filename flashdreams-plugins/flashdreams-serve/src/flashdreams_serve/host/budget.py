@@ -9,10 +9,14 @@ from flashdreams.errors import FlashDreamsError
 from flashdreams.infra.device import resolve_device
 from flashdreams.infra.runner.config import RunnerConfig
 from flashdreams.io.memory import binary, free_memory
-from flashdreams_serve.settings import ServeSettings
+from flashdreams_serve.settings import Limits, ServeSettings
 
 log = logging.getLogger(__name__)
 
+_SNAPSHOT_SHARE = 4
+"""Of so many parts of the free host memory snapshots take one, where nothing else is said."""
+_USUAL_SNAPSHOTS = 2 * 1024**3
+"""Bytes that they take where the machine does not say what is free."""
 _TIMES_BATCHED = 3
 """Slots of a session where sessions are computed together: its own, and its place in batches of two sizes."""
 
@@ -56,7 +60,8 @@ def sessions_that_fit(config: RunnerConfig, settings: ServeSettings, room: int |
 
         if is_small(config, free, slots=wanted * _TIMES_BATCHED):
             return wanted
-        budget = _planned(config, free, device.type, _TIMES_BATCHED if settings.batch else 1)
+        kept = snapshot_room(settings.limits, free) if device.type == "cpu" else 0
+        budget = _planned(config, free - kept, device.type, _TIMES_BATCHED if settings.batch else 1)
     except FlashDreamsError:
         return wanted  # loading says what is wrong
     except Exception:
@@ -70,6 +75,18 @@ def sessions_that_fit(config: RunnerConfig, settings: ServeSettings, room: int |
     if count < wanted:
         log.warning("The memory holds %d sessions of %d: each takes %s.", count, wanted, binary(budget.more))
     return count
+
+
+def snapshot_room(limits: Limits, free: int | None) -> int:
+    """Bytes of host memory that the snapshots of all sessions may take.
+
+    Args:
+        limits: What the server was told.
+        free: Bytes of host memory that are free; None where the machine does not say.
+    """
+    if limits.snapshot_bytes is not None:
+        return limits.snapshot_bytes
+    return _USUAL_SNAPSHOTS if free is None else free // _SNAPSHOT_SHARE
 
 
 def _planned(config: RunnerConfig, room: int, kind: str, slots: int) -> Budget:

@@ -8,12 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.errors import InputError
-from flashdreams_serve.host.card import ModelCard
 from flashdreams_serve.host.control_log import NO_PAST, ControlLog
 from flashdreams_serve.host.dream import Dream
 from flashdreams_serve.host.errors import HostError, OrderRefusedError, as_refusal
-from flashdreams_serve.host.log_file import as_tree
-from flashdreams_serve.host.openings import read_opening
+from flashdreams_serve.host.log_file import Scribe
 from flashdreams_serve.host.orders import (
     Close,
     Fork,
@@ -29,6 +27,7 @@ from flashdreams_serve.host.orders import (
 from flashdreams_serve.host.reception import Reception
 from flashdreams_serve.host.recording import Saved
 from flashdreams_serve.host.session import Answer, Session
+from flashdreams_serve.host.snapshots import Snapshots
 from flashdreams_serve.settings import Limits
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LONGEST_NAME = 60
 _COMPUTED = (Reset, Keep, Return, Fork)
 """Orders that are computed with the model, and may take as long as a chunk."""
 _Result = Mapping[str, Any]
@@ -47,25 +45,25 @@ class CarryingOut:
 
     Args:
         runner: What dreams.
-        card: What it is to those who use it.
-        limits: What sessions may keep.
+        limits: How long control logs become.
         reception: Where sessions begin and end.
-        made_with: What rollouts are computed with, for their logs.
+        scribe: Writes control logs.
+        snapshots: What sessions keep.
     """
 
     def __init__(
         self,
         runner: Runner,
-        card: ModelCard,
         limits: Limits,
         reception: Reception,
-        made_with: Mapping[str, Any] | None = None,
+        scribe: Scribe,
+        snapshots: Snapshots,
     ) -> None:
         self._runner = runner
-        self._card = card
         self._limits = limits
         self._reception = reception
-        self._made_with = made_with
+        self._scribe = scribe
+        self._snapshots = snapshots
         self._served = 0
         self._answering = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answers")
         self._ways: dict[type[Any], Callable[[Session, Any], _Result | Future[Any]]] = {
@@ -108,6 +106,15 @@ class CarryingOut:
         if taken is not None:
             self._answer(session, *taken)
 
+    def compare(self, session: Session) -> None:
+        """Tell a session what is other here than where the control log comes from with which it begins."""
+        session.differs = self._scribe.differs(session.work.past)
+        session.restate()
+
+    def forget(self, session: Session) -> None:
+        """Drop what a session keeps, which has ended."""
+        self._snapshots.forget(session)
+
     def close(self) -> None:
         """Carry out nothing more; what is being answered is answered."""
         self._answering.shutdown(wait=False)
@@ -135,7 +142,7 @@ class CarryingOut:
         return {}
 
     def _reset(self, session: Session, order: Reset) -> _Result:
-        given = self._read(order)
+        given = order.beginning
         before = session.work.dream_now
         before.close()
         try:
@@ -148,43 +155,15 @@ class CarryingOut:
             session.work.past = given.past()
         finally:
             self._another_rollout(session)
-        return {"seed": session.seed}
-
-    def _read(self, order: Reset) -> ControlLog:
-        try:
-            return read_opening(order.opening, self._card, self._limits)
-        except InputError as error:
-            raise OrderRefusedError("bad_opening", error.what, error.right, error.next) from error
+        return {"seed": session.seed, **({"differs": [*session.differs]} if session.differs else {})}
 
     def _keep(self, session: Session, order: Keep) -> _Result:
-        kept = session.work.kept
-        if not 0 < len(order.name) <= _LONGEST_NAME:
-            raise OrderRefusedError(
-                "bad_name",
-                f"The name of the snapshot has {len(order.name)} characters.",
-                f"It has 1 to {_LONGEST_NAME}.",
-                "Choose another name.",
-            )
-        if order.name not in kept and len(kept) >= self._limits.snapshots:
-            raise OrderRefusedError(
-                "too_many_snapshots",
-                f"The session keeps {len(kept)} snapshots.",
-                f"It keeps at most {self._limits.snapshots}.",
-                "Take this one under the name of one that is no longer needed.",
-            )
         dream = session.work.dream_now
-        kept[order.name] = dream.keep()
+        self._snapshots.keep(session, order.name, dream)
         return {"name": order.name, "chunk": dream.next_chunk}
 
     def _return(self, session: Session, order: Return) -> _Result:
-        kept = session.work.kept.get(order.name)
-        if kept is None:
-            raise OrderRefusedError(
-                "no_such_snapshot",
-                "There is no snapshot of that name.",
-                f"The session has {len(session.work.kept)} snapshots.",
-                "Go back to one that was taken.",
-            )
+        kept = self._snapshots.find(session, order.name)
         session.work.dream_now.close()
         dream = session.work.dream = Dream.back_to(self._runner, kept)
         session.work.past = NO_PAST
@@ -195,11 +174,11 @@ class CarryingOut:
         dream = session.work.dream_now
         second = self._reception.open_beside(session, dream.log)
         try:
-            second.work.dream = Dream.back_to(self._runner, dream.keep())
+            second.work.dream = dream.fork()
         except BaseException:
             self._reception.end(second, "failed")
             raise
-        second.work.past = session.work.past.rest()
+        second.work.past, second.differs = session.work.past.rest(), session.differs
         second.set_stage("opening" if second.work.past else "live")
         return {"session": second.id}
 
@@ -211,7 +190,7 @@ class CarryingOut:
                 "Only what is recorded can be saved.",
                 "Make the video from the control log, with flashdreams serve-replay.",
             )
-        return session.recorder.save(order.seconds)
+        return session.recorder.save(order.seconds, self._scribe.as_it_stands(session.work.dream_now.log))
 
     def _give_log(self, session: Session, order: GiveLog) -> Future[_Result]:
         log = session.work.dream_now.log
@@ -225,7 +204,7 @@ class CarryingOut:
         return self._answering.submit(self._log_answer, log.copy())
 
     def _log_answer(self, log: ControlLog) -> _Result:
-        return {"log": as_tree(log, self._card.slug, self._made_with)}
+        return {"log": self._scribe.written(log)}
 
     def _close(self, session: Session, order: Close) -> _Result:
         self._reception.end(session, "closed")
@@ -238,6 +217,7 @@ class CarryingOut:
         session.inbox.model_holds(dream.log.held)
         session.work.epoch += 1
         session.audience.drop(session.work.epoch)
+        session.differs = self._scribe.differs(session.work.past)
         session.set_stage("opening" if session.work.past else "live")
 
 

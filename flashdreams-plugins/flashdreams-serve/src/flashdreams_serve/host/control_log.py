@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from flashdreams.infra.runner.steering import Steering, Value
 from flashdreams_serve.host.orders import Opening
@@ -32,6 +33,8 @@ class ControlLog:
         """What axes and choices are held at."""
         self.changes: list[tuple[int, dict[str, Value]]] = []
         """Chunks that obey other controls than the one before them, and what is new with them."""
+        self.came_with: Mapping[str, Any] = {}
+        """What it says that it was made with, where it was read; as :func:`made_with.told_in` has it."""
         self.texts = frozenset(text.name for text in steering.texts)
         """Names of the controls that are texts."""
         self._steering, self._most_bytes = steering, most_bytes
@@ -69,12 +72,13 @@ class ControlLog:
 
     def past(self) -> Past:
         """Its chunks, to be made again."""
-        return Past(dict(self.changes), self.chunks)
+        return Past(dict(self.changes), self.chunks, came_with=self.came_with)
 
     def copy(self) -> ControlLog:
-        """The same log, to go its own way from here."""
+        """The same log, to go its own way from here. In another thread it may lack the chunk being noted."""
         other = copy.copy(self)
-        other.held, other.changes = dict(self.held), [*self.changes]
+        other.held = dict(self.held)
+        other.changes = [change for change in self.changes if change[0] < other.chunks]
         return other
 
     def begun_again(self, opening: Opening | None = None) -> ControlLog:
@@ -89,9 +93,17 @@ class Past:
         changes: What is new, by chunk.
         chunks: How many there are.
         done: How many have been made again.
+        came_with: What the log says that it was made with.
     """
 
-    def __init__(self, changes: Mapping[int, Mapping[str, Value]], chunks: int, done: int = 0) -> None:
+    def __init__(
+        self,
+        changes: Mapping[int, Mapping[str, Value]],
+        chunks: int,
+        done: int = 0,
+        came_with: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.came_with = came_with or {}
         self._changes = changes
         self._chunks = chunks
         self._done = done
@@ -110,7 +122,7 @@ class Past:
 
     def rest(self) -> Past:
         """Those that are not yet made, for somebody else to make."""
-        return Past(self._changes, self._chunks, self._done)
+        return Past(self._changes, self._chunks, self._done, self.came_with)
 
 
 NO_PAST = Past({}, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.infra.runner.steering import Value
@@ -23,6 +24,11 @@ class Kept:
 
     snapshot: Snapshot
     log: ControlLog
+
+    @cached_property
+    def bytes(self) -> int:
+        """Bytes of host memory that the snapshot takes."""
+        return self.snapshot.bytes
 
 
 class Dream:
@@ -87,6 +93,10 @@ class Dream:
     def keep(self) -> Kept:
         """A snapshot, between two chunks."""
         return Kept(self.rollout.snapshot(), self.log.copy())
+
+    def fork(self) -> Dream:
+        """A second one that has seen the same, in a slot of its own; copied on the device."""
+        return Dream(self.runner, self.rollout.fork(), self.log.copy())
 
     def close(self) -> None:
         """Give the slot back. Twice is harmless."""

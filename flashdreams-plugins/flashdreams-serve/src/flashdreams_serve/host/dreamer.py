@@ -119,6 +119,7 @@ class Dreamer:
         if session is None or not self._reception.begin(session):
             return
         with self._ends(session, "it began"):
+            self._carrying_out.compare(session)
             session.work.dream = Dream.begin(self._runner, session.work.start)
             if not session.work.past:
                 self._go_live(session)
@@ -141,7 +142,7 @@ class Dreamer:
         """Give back what an ended session computed with."""
         self._turns.leave(session)
         dream, session.work.dream = session.work.dream, None
-        session.work.kept.clear()
+        self._carrying_out.forget(session)
         try:
             if dream is not None:
                 dream.close()

@@ -73,7 +73,8 @@ class Standing:
     position: int = 0
     """Sessions ahead of it in the queue, itself included; 0 where it does not wait."""
     detail: dict[str, Any] | None = None
-    """What else is said of it, as plain values: the name of a video that was saved when it ended."""
+    """What else is said of it, as plain values: ``video``, the name of one that was saved when it ended;
+    ``differs``, what is other than where the control log comes from that its rollout began with."""
 
 
 Event: TypeAlias = Receipt | Refused | Standing

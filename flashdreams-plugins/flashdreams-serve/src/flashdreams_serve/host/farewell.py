@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from flashdreams_serve.host.errors import session_ended
-from flashdreams_serve.host.recording import Recorder
+from flashdreams_serve.host.log_file import Scribe
+from flashdreams_serve.host.recording import LogSource, Recorder, no_log
 from flashdreams_serve.host.session import Session
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ class Farewell:
         on_said: Called with each session, in whichever thread said it.
     """
 
+    scribe: Scribe | None = None
+    """Writes the logs that are saved beside videos; None before anything is loaded that could be logged."""
+
     def __init__(self, on_said: Callable[[Session], None]) -> None:
         self._on_said = on_said
         self._saving = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="save-at-end")
@@ -32,7 +36,8 @@ class Farewell:
     def bid(self, session: Session, detail: Mapping[str, Any] | None) -> None:
         """End a session for those who watch it. Saving keeps nobody waiting."""
         if session.ending in _SAVED_UNASKED and session.recorder is not None:
-            self._saving.submit(self._save_and_say, session, session.recorder, dict(detail or {}))
+            args = session, session.recorder, self._log_of(session), dict(detail or {})
+            self._saving.submit(self._save_and_say, *args)
         else:
             self._say(session, detail)
 
@@ -40,9 +45,15 @@ class Farewell:
         """Nobody more is ending; what is being saved is saved to its end."""
         self._saving.shutdown(wait=False)
 
-    def _save_and_say(self, session: Session, recorder: Recorder, detail: dict[str, Any]) -> None:
+    def _log_of(self, session: Session) -> LogSource:
+        dream = session.work.dream
+        return no_log if dream is None or self.scribe is None else self.scribe.as_it_stands(dream.log)
+
+    def _save_and_say(
+        self, session: Session, recorder: Recorder, control_log: LogSource, detail: dict[str, Any]
+    ) -> None:
         try:
-            saved = recorder.save_at_end()
+            saved = recorder.save_at_end(control_log)
             if saved is not None:
                 detail["video"] = saved.name
         except Exception:

@@ -15,11 +15,14 @@ from flashdreams.infra.config import derive_config
 from flashdreams.infra.device import cpu_threads
 from flashdreams.infra.runner.base import Runner
 from flashdreams.infra.runner.config import RunnerConfig
-from flashdreams_serve.host.budget import sessions_that_fit
+from flashdreams.io.memory import free_host_memory
+from flashdreams_serve.host.budget import sessions_that_fit, snapshot_room
 from flashdreams_serve.host.card import ModelCard
 from flashdreams_serve.host.carrying_out import CarryingOut
+from flashdreams_serve.host.control_log import ControlLog
 from flashdreams_serve.host.dreamer import Dreamer
 from flashdreams_serve.host.errors import NotReadyError, draining
+from flashdreams_serve.host.log_file import Scribe
 from flashdreams_serve.host.made_with import made_with
 from flashdreams_serve.host.observers import Observed
 from flashdreams_serve.host.observing import HostObserver, Phase
@@ -28,6 +31,7 @@ from flashdreams_serve.host.orders import Opening
 from flashdreams_serve.host.reception import Reception
 from flashdreams_serve.host.recording import RecorderFactory
 from flashdreams_serve.host.session import Session, SessionView
+from flashdreams_serve.host.snapshots import Snapshots
 from flashdreams_serve.host.turn_taking import TurnTaking
 from flashdreams_serve.host.turns import Turns
 from flashdreams_serve.settings import ServeSettings
@@ -120,7 +124,15 @@ class Host:
             TooManySessionsError: The client has as many sessions as it may have.
         """
         self._check_open()
-        return self._reception.open(read_opening(opening, self.card, self._settings.limits), client)
+        return self._reception.open(self.beginning(opening), client)
+
+    def beginning(self, opening: Opening) -> ControlLog:
+        """What a rollout begins with, read and checked; a long control log takes a while.
+
+        Raises:
+            InputError: The model does not begin with that.
+        """
+        return read_opening(opening, self.card, self._settings.limits)
 
     def session(self, id: str) -> Session | None:
         """A session, living or lately ended."""
@@ -180,12 +192,15 @@ class Host:
         card, reception = self.card, self._reception
         together = self._together(runner) if self._settings.batch else None
         noted = made_with(self._config, threads=threads, batch=together is not None)
+        limits = self._settings.limits
+        room = snapshot_room(limits, free_host_memory())
+        scribe = reception.farewell.scribe = Scribe(card.slug, noted)
         return Dreamer(
             runner,
             reception,
             Turns(card.chunk_seconds),
             TurnTaking(runner, self._observed, card.fps, self._clock, together),
-            CarryingOut(runner, card, self._settings.limits, reception, noted),
+            CarryingOut(runner, limits, reception, scribe, Snapshots(limits.snapshots, room)),
             on_health=lambda is_well: self._enter("ready" if is_well else "failed"),
             clock=self._clock,
         )

@@ -6,14 +6,17 @@ import base64
 import binascii
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from flashdreams.errors import ControlError
 from flashdreams.infra.runner.run_record import versions
 from flashdreams_serve.host.card import ModelCard
-from flashdreams_serve.host.control_log import ControlLog
+from flashdreams_serve.host.control_log import ControlLog, Past
+from flashdreams_serve.host.made_with import changes_since, told_in
 from flashdreams_serve.host.orders import Opening
+from flashdreams_serve.host.recording import LogSource
 
 if TYPE_CHECKING:
     from flashdreams.io.writer import Frames
@@ -23,6 +26,28 @@ VERSION = 1
 
 _MOST_CHUNKS = 10_000_000
 _NEXT = "Take the log as the server gave it."
+
+
+@dataclass(frozen=True)
+class Scribe:
+    """Writes the control logs of a host."""
+
+    slug: str
+    made_with: Mapping[str, Any]
+    """What rollouts are computed with."""
+
+    def written(self, log: ControlLog) -> dict[str, Any]:
+        """A log as plain values."""
+        return as_tree(log, self.slug, self.made_with)
+
+    def differs(self, past: Past) -> tuple[str, ...]:
+        """What is other here than where a log comes from whose chunks are made again, one line each."""
+        return (*changes_since(past.came_with, {**_versions(self.slug), **self.made_with}),)
+
+    def as_it_stands(self, log: ControlLog) -> LogSource:
+        """The source of a log as it is now, however it grows; of none where it was not kept to its end."""
+        kept = log.copy()
+        return lambda: self.written(kept) if kept.is_whole else None
 
 
 def as_tree(log: ControlLog, slug: str, made_with: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -60,6 +85,7 @@ def read_log(tree: Any, card: ModelCard, *, most_bytes: int) -> ControlLog:
     if not _is_count(chunks) or chunks > _MOST_CHUNKS or not isinstance(controls, list):
         raise _broken("The log lacks its chunks or its controls.", "It counts the ones and lists the others.")
     log = ControlLog(_opening(tree.get("opening"), card), card.steering, most_bytes)
+    log.came_with = told_in(tree, _versions(card.slug))
     for entry in controls:
         chunk, values = _entry(entry, least=log.chunks, chunks=chunks)
         log.skip_to(chunk)

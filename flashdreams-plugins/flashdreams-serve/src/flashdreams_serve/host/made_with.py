@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flashdreams.infra.device import resolve_device
@@ -15,8 +15,10 @@ _LEFT_OUT = frozenset(
     (*("seed", "total_blocks", "device", "threads"), *("fps", "scale", "output_dir", "output", "progress"))
 )
 """Fields of a config that a log names otherwise, and those on which no frame depends."""
+_NAMES = ("config", "device", "threads", "batch")
 _DIGITS = 16
-_LONGEST = 40
+_LONGEST, _LONGEST_READ = 40, 200
+_LARGEST_READ = 2**53
 
 
 def made_with(config: RunnerConfig, *, threads: int, batch: bool = False) -> dict[str, Any]:
@@ -36,16 +38,36 @@ def made_with(config: RunnerConfig, *, threads: int, batch: bool = False) -> dic
     }
 
 
-def changes_since(tree: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between a control log and what it is to be made again with, one line each."""
-    then = tree.get("made_with")
-    if not isinstance(then, Mapping):
-        return []  # a log of an earlier version
+def told_in(tree: Mapping[str, Any], packages: Iterable[str] = ()) -> dict[str, str | float]:
+    """What a control log says that it was made with, whoever has written it; no more than can be compared.
+
+    Args:
+        tree: The log as plain values. One of an earlier version says nothing.
+        packages: Those whose versions are wanted, too.
+    """
+    told = {}
+    for part, names in (("versions", packages), ("made_with", _NAMES)):
+        given = tree.get(part)
+        if isinstance(given, Mapping):
+            told.update({name: _comparable(given[name]) for name in names if name in given})
+    return told
+
+
+def changes_since(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two times, of what both tell, one line each."""
     return [
         f"{name} was {str(then[name])[:_LONGEST]!r}, and is {str(now[name])!r}"
         for name in now
         if name in then and then[name] != now[name]
     ]
+
+
+def _comparable(value: Any) -> str | float:
+    """A value as it is, or what it is, where nothing that is compared could be so."""
+    if isinstance(value, str):
+        return value[:_LONGEST_READ]
+    is_number = isinstance(value, int | float) and abs(value) < _LARGEST_READ
+    return value if is_number else type(value).__name__
 
 
 def _fingerprint(config: RunnerConfig, device: str, threads: int) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flashdreams.infra.runner.steering import Value
 from flashdreams.io.writer import Frames
+
+if TYPE_CHECKING:
+    from flashdreams_serve.host.control_log import ControlLog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +53,13 @@ class Resume:
 
 @dataclass(frozen=True)
 class Reset:
-    """Begin another rollout in the same slot."""
+    """Begin another rollout in the same slot.
 
-    opening: Opening
+    Answers ``{"seed": its seed}``, and ``differs`` where something does, as in the detail of its standing.
+    """
+
+    beginning: ControlLog
+    """What it begins with, and the chunks that are made again first, as ``Host.beginning`` has read them."""
 
 
 @dataclass(frozen=True)

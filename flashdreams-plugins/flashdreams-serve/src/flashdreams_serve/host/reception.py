@@ -62,7 +62,7 @@ class Reception:
         self._living: dict[str, Session] = {}
         self._ended: Remembered[Session] = Remembered(limits.grace_seconds)
         self._to_release: set[Session] = set()
-        self._farewell = Farewell(self._said)
+        self.farewell = Farewell(self._said)
 
     @property
     def living(self) -> list[Session]:
@@ -158,7 +158,7 @@ class Reception:
             else:
                 self.release(session)
             self.wake()
-        self._farewell.bid(session, detail)
+        self.farewell.bid(session, detail)
 
     def end_all(self, reason: str) -> None:
         """Open no more sessions, and end those that live."""
@@ -231,7 +231,7 @@ class Reception:
 
     def close(self) -> None:
         """Nothing more will end; what is being saved is saved to its end."""
-        self._farewell.close()
+        self.farewell.close()
 
     def _check_open(self) -> None:
         if self._is_shut:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeAlias
@@ -25,17 +25,25 @@ class Saved:
         return {"video": tree.pop("name"), **tree}
 
 
+LogSource: TypeAlias = Callable[[], Mapping[str, Any] | None]
+"""Gives a control log as plain values, in whichever thread asks; None where there is none."""
+
+
+def no_log() -> None:
+    """The source of no control log."""
+
+
 class Recorder(Outlet, Protocol):
     """Keeps the last seconds of a session, and saves them."""
 
-    def save(self, seconds: float) -> Future[Saved]:
-        """Save the last ``seconds``, without keeping the caller waiting.
+    def save(self, seconds: float, control_log: LogSource = no_log) -> Future[Saved]:
+        """Save the last ``seconds``, and the control log beside them, without keeping the caller waiting.
 
         The future ends with an ``OrderRefusedError`` where nothing can be saved: its text is safe to show.
         """
 
-    def save_at_end(self) -> Saved | None:
-        """Save what is kept, in the thread of the caller; None where there is nothing."""
+    def save_at_end(self, control_log: LogSource = no_log) -> Saved | None:
+        """As :meth:`save`, all that is kept, in the thread of the caller; None where there is nothing."""
 
     def close(self) -> None:
         """Let go of what is kept."""

@@ -6,7 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from flashdreams_serve.host.audience import Audience
@@ -17,7 +17,7 @@ from flashdreams_serve.host.orders import Control, Order
 from flashdreams_serve.host.recording import Recorder
 
 if TYPE_CHECKING:
-    from flashdreams_serve.host.dream import Dream, Kept
+    from flashdreams_serve.host.dream import Dream
 
 Answer: TypeAlias = "Future[Mapping[str, Any]]"
 Stage: TypeAlias = Literal["queued", "opening", "live", "ended"]
@@ -64,8 +64,6 @@ class Work:
     past: Past
     """Chunks that are to be made again before it goes live."""
     dream: Dream | None = None
-    kept: dict[str, Kept] = field(default_factory=dict)
-    """Snapshots by name."""
     epoch: int = 0
     chunks: int = 0
     frames: int = 0
@@ -112,6 +110,8 @@ class Session:
         """Whether the thread that computes has taken it up."""
         self.ending = ""
         """Why it ends, once it does."""
+        self.differs: tuple[str, ...] = ()
+        """What is other than where the control log comes from that it began with; a line each."""
         self._desk = desk
         self._clock = clock
         self._opened_at = self._heard_at = self._unwatched_since = clock()
@@ -213,7 +213,8 @@ class Session:
                 return
             place = self.standing.position if position is None else position
             queued = self._stage == "queued"
-            self.audience.stand(Standing(state=self._state, position=place if queued else 0))
+            detail = {"differs": [*self.differs]} if self.differs else None
+            self.audience.stand(Standing(state=self._state, position=place if queued else 0, detail=detail))
 
     @property
     def _state(self) -> State:

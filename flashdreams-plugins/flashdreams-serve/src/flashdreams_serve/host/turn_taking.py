@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from flashdreams.infra.pipeline.together import Together
     from flashdreams.infra.runner.base import Runner
+    from flashdreams.infra.runner.recording import Leaving
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,19 @@ class Turn:
     def dream(self) -> Dream:
         """What it goes on with."""
         return self.session.work.dream_now
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """A chunk whose pixels have set out."""
+
+    turn: Turn
+    news: News
+    """What it obeys."""
+    leaving: Leaving
+    chunk: int
+    path: str
+    """How it was computed."""
 
 
 class TurnTaking:
@@ -96,7 +110,10 @@ class TurnTaking:
 
     def _take_alone(self, turn: Turn, news: News) -> None:
         news, chunk = make_obeying(turn.session, turn.dream, news)
-        self._show(turn, news, chunk)
+        sent = self._send(turn, news, chunk)
+        if not sent.leaving.is_here:
+            turn.dream.finalize()
+        self._show(sent)
         turn.dream.finish(values_of(news))
 
     def _take_together(self, turns: Sequence[Turn], together: Together, ends: Ends) -> None:
@@ -112,10 +129,25 @@ class TurnTaking:
                     self._take_alone(turn, each)
             return
         self._failures = 0
+        sent = []
         for turn, each, chunk in zip(turns, news, chunks, strict=True):
             with ends(turn.session):
-                self._show(turn, each, chunk)
-        self._finish_together(turns, together, news, ends)
+                sent.append(self._send(turn, each, chunk))
+        self._show_together(sent, together, ends)
+
+    def _show_together(self, sent: Sequence[_Sent], together: Together, ends: Ends) -> None:
+        """Show what was sent, and finish it: as one batch, begun before pixels are waited for."""
+        if not all(one.leaving.is_here for one in sent):
+            _finalize_together(sent, together)
+        shown = []
+        for one in sent:
+            with ends(one.turn.session):
+                self._show(one)
+                shown.append(one)
+        _finalize_together(shown, together)
+        for one in shown:
+            with ends(one.turn.session):
+                one.turn.dream.finish(values_of(one.news))
 
     def _note_failure(self, error: Exception) -> None:
         """Compute each alone from here on, where it fails again and again and no control keeps them apart."""
@@ -125,29 +157,24 @@ class TurnTaking:
             log.warning("The model cannot be computed in batches: each session is computed alone.")
             self._together = None
 
-    def _finish_together(
-        self, turns: Sequence[Turn], together: Together, news: Sequence[News], ends: Ends
-    ) -> None:
-        try:
-            together.finalize([turn.dream.rollout for turn in turns])
-        except Exception:
-            log.info("%d sessions are not finished together.", len(turns), exc_info=True)
-        for turn, each in zip(turns, news, strict=True):
-            with ends(turn.session):
-                turn.dream.finish(values_of(each))
+    def _send(self, turn: Turn, news: News, chunk: Tensor) -> _Sent:
+        """Let the pixels of a chunk set out; nothing is waited for."""
+        turn.session.work.epoch += bool(turn.dream.log.news(values_of(news)))
+        return _Sent(
+            turn=turn,
+            news=news,
+            leaving=self._runner.showing(chunk),
+            chunk=turn.dream.next_chunk,
+            path=turn.dream.rollout.path,
+        )
 
-    def _show(self, turn: Turn, news: News, chunk: Tensor) -> None:
-        """Show a chunk; where that would be waited for, what comes after it is begun before."""
-        session, dream, work = turn.session, turn.dream, turn.session.work
-        leaving = self._runner.showing(chunk)
-        work.epoch += bool(dream.log.news(values_of(news)))
-        index, path = dream.next_chunk, dream.rollout.path
-        if not leaving.is_here:
-            dream.finalize()
-        obeyed = session.inbox.obey(*(each.last for each in news))
+    def _show(self, sent: _Sent) -> None:
+        """Wait until the pixels of a chunk are here, and publish them."""
+        turn, session, work = sent.turn, sent.turn.session, sent.turn.session.work
+        obeyed = session.inbox.obey(*(each.last for each in sent.news))
         made = ShownChunk(
-            chunk=index,
-            frames=leaving.arrived(),
+            chunk=sent.chunk,
+            frames=sent.leaving.arrived(),
             first_frame=work.frames,
             fps=self._fps,
             epoch=work.epoch,
@@ -157,12 +184,12 @@ class TurnTaking:
             due_at=turn.due_at,
             began_at=turn.began_at,
             made_at=self._clock(),
-            path=path,
+            path=sent.path,
         )
         work.chunks, work.frames = work.chunks + 1, work.frames + len(made.frames)
         work.missed += turn.missed
         work.shown_seconds = len(made.frames) / self._fps
-        self._publish(session, made, news)
+        self._publish(session, made, sent.news)
         self._observed.chunk_made(made, turn.missed)
 
     def _publish(self, session: Session, made: ShownChunk, news: News) -> None:
@@ -175,6 +202,17 @@ class TurnTaking:
         if said.values:
             session.audience.drop(made.epoch)
         session.audience.show(made)
+
+
+def _finalize_together(sent: Sequence[_Sent], together: Together) -> None:
+    """Finalize those that are not yet final, where there are several; who is left is finalized alone."""
+    waiting = [one.turn.dream.rollout for one in sent if one.turn.dream.rollout.pending is not None]
+    if len(waiting) < 2:
+        return
+    try:
+        together.finalize(waiting)
+    except Exception:
+        log.info("%d sessions are not finished together.", len(waiting), exc_info=True)
 
 
 def _inputs(turns: Sequence[Turn], news: Sequence[News]) -> list[Any]:

@@ -24,11 +24,10 @@ SMALL_PIXELS = 256 * 256
 PNG_LEVEL = 1  # twice as fast as the default of 6, and a few per cent larger
 KEY_SECONDS = 2.0
 """Time after which H.264 begins anew, for whoever lost a frame."""
-_CODEC_STRING = "avc1.42C033"  # constrained baseline, level 5.1: up to 4096 x 2304
 _LIVE = {
     "preset": "ultrafast",
     "profile": "baseline",
-    "level": "5.1",
+    "level": "5.1",  # up to 4096 x 2304
     "maxrate": "12M",
     "bufsize": "12M",
 }
@@ -52,11 +51,6 @@ class FrameEncoder(ABC):
     @abstractmethod
     def encode(self, pixels: Frames) -> Encoded:
         """The next frame, uint8 ``[H, W, 3]`` of any size, as bytes."""
-
-    @property
-    def codec_string(self) -> str | None:
-        """What ``VideoDecoder.configure`` is told; None where each frame is an image of its own."""
-        return None
 
     def want_key(self) -> None:  # noqa: B027 -- an image is always one
         """Make the next frame one that can be decoded alone, as all are but in ``h264``."""
@@ -112,11 +106,6 @@ class H264Encoder(FrameEncoder):
         self._stream = X264(**_LIVE)
         self._wants_key = True
         self._key_at = 0.0
-
-    @property
-    def codec_string(self) -> str:
-        """See :attr:`FrameEncoder.codec_string`."""
-        return _CODEC_STRING
 
     def encode(self, pixels: Frames) -> Encoded:
         """See :meth:`FrameEncoder.encode`."""

@@ -17,6 +17,7 @@ CLOCK = Fraction(1, 90_000)
 """Seconds of one tick of the time stamps."""
 _KEYS_ARE_ASKED_FOR = 1 << 20  # frames between two key frames
 _X264 = {"tune": "zerolatency", "crf": "20", "threads": "1", "forced-idr": "1", "sc_threshold": "0"}
+_BUFFERED = 0.25  # seconds of the bound that one frame may take, and those after it make up for
 _VP8 = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "overshoot-pct": "15"}
 _VP8_BITS_PER_PIXEL = 12  # a second: 1.8 Mbit/s at 384 x 384, 4.8 at 832 x 480
 
@@ -27,6 +28,7 @@ class LiveVideo(ABC):
     def __init__(self) -> None:
         self._pictures = PictureMaker()
         self._context: av.VideoCodecContext | None = None
+        self._bound: int | None = None
 
     def encode(self, pixels: Frames, *, at: float, key: bool) -> tuple[bytes, bool]:
         """The next frame.
@@ -48,6 +50,10 @@ class LiveVideo(ABC):
         picture.pts, picture.time_base = round(at / CLOCK), CLOCK
         packets = context.encode(picture)
         return b"".join(bytes(packet) for packet in packets), any(packet.is_keyframe for packet in packets)
+
+    def hold_below(self, bits: int) -> None:
+        """Take at most so many bits a second from the next frame on, which can be decoded alone."""
+        self._bound, self._context = bits, None
 
     def _context_for(self, height: int, width: int) -> av.VideoCodecContext:
         context = self._context
@@ -75,8 +81,14 @@ class X264(LiveVideo):
         # BT.709, limited range:
         context.colorspace = context.color_primaries = context.color_trc = context.color_range = 1
         context.max_b_frames = 0
-        context.options = {**_X264, **self._options}
+        context.options = {**_X264, **self._options, **self._held}
         return context
+
+    @property
+    def _held(self) -> dict[str, str]:
+        """The quality stays as it is, as far as the bound lets it."""
+        bits = self._bound
+        return {} if bits is None else {"maxrate": str(bits), "bufsize": str(round(_BUFFERED * bits))}
 
 
 class Vp8(LiveVideo):
@@ -85,8 +97,10 @@ class Vp8(LiveVideo):
     def _open(self, height: int, width: int) -> av.VideoCodecContext:
         context = _created("libvpx", height, width)
         context.thread_count = 1
-        context.qmin, context.qmax = 4, 50
-        context.bit_rate = _VP8_BITS_PER_PIXEL * height * width
+        wanted = _VP8_BITS_PER_PIXEL * height * width
+        bound = wanted if self._bound is None else min(wanted, self._bound)
+        context.bit_rate, context.qmin = bound, 4
+        context.qmax = 50 if bound == wanted else 63  # rather coarse than late
         context.options = dict(_VP8)
         return context
 

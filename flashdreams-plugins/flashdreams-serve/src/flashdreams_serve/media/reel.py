@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from flashdreams_serve.host.errors import OrderRefusedError
 from flashdreams_serve.host.events import Event, ShownChunk
-from flashdreams_serve.host.recording import Recorder, Saved
+from flashdreams_serve.host.recording import LogSource, Recorder, Saved, no_log
 from flashdreams_serve.media.backlog import Backlog
 from flashdreams_serve.media.errors import (
     not_recorded,
@@ -93,20 +93,20 @@ class Reel(Recorder):
     def tell(self, event: Event) -> None:
         """Nothing: events are not seen in the video."""
 
-    def save(self, seconds: float) -> Future[Saved]:
+    def save(self, seconds: float, control_log: LogSource = no_log) -> Future[Saved]:
         """See :meth:`Recorder.save`; from the key frame before, so up to a second more is saved."""
         future = _begun()
         if not self._reels.saves.acquire(blocking=False):
             future.set_exception(too_many_saves())
             return future
         future.add_done_callback(lambda _: self._reels.saves.release())
-        self._save(seconds, "last-{}s", future)
+        self._save(seconds, "last-{}s", control_log, future)
         return future
 
-    def save_at_end(self) -> Saved | None:
+    def save_at_end(self, control_log: LogSource = no_log) -> Saved | None:
         """See :meth:`Recorder.save_at_end`; None, and the reason in the log, also where it fails."""
         future = _begun()
-        self._save(math.inf, "end", future)
+        self._save(math.inf, "end", control_log, future)
         try:
             return future.result(END_SECONDS)
         except OrderRefusedError as error:
@@ -134,22 +134,22 @@ class Reel(Recorder):
     def _count_dropped(self, frames: int) -> None:
         self.dropped += frames
 
-    def _save(self, seconds: float, label: str, future: Future[Saved]) -> None:
+    def _save(self, seconds: float, label: str, control_log: LogSource, future: Future[Saved]) -> None:
         """Save what is kept once all that was shown is encoded, and end the future."""
 
         def cut() -> None:
             kept = self._fragments.last(seconds)
             if kept is None:
                 future.set_exception(not_recorded() if self._is_broken else nothing_kept())
-            elif not self._reels.write(lambda: _end(future, lambda: self._write(kept, label))):
+            elif not self._reels.write(lambda: _end(future, lambda: self._write(kept, label, control_log))):
                 future.set_exception(recorder_closed())
 
         if not self._is_open or not self._reels.encoding.add(cut):
             future.set_exception(recorder_closed())
 
-    def _write(self, kept: Kept, label: str) -> Saved:
-        video = mp4_of(kept)
-        name = self._reels.shelf.put(self._session_id, label.format(max(1, round(kept.seconds))), video)
+    def _write(self, kept: Kept, label: str, control_log: LogSource) -> Saved:
+        video, label = mp4_of(kept), label.format(max(1, round(kept.seconds)))
+        name = self._reels.shelf.put(self._session_id, label, video, control_log())
         return Saved(name, kept.seconds, len(video))
 
 

@@ -15,13 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flashdreams_serve.media.errors import disk_failed, saved_full
+from flashdreams_serve.media.errors import SavingError, disk_failed, saved_full
 
 log = logging.getLogger(__name__)
 
 MOST_VIDEOS = 999
 """Videos that one session may save."""
-LOG_NAME = "session.json"
 _VIDEO = re.compile(r"(\d{4})-[a-z0-9-]+\.mp4")
 _PART = ".part"
 _STALE_SECONDS = 24 * 3600.0
@@ -86,13 +85,20 @@ class Shelf:
         """The file of one of a session's videos; None where there is none of that name."""
         return next((Path(entry) for entry in self._videos(session_id) if entry.name == name), None)
 
-    def put(self, session_id: str, label: str, video: bytes) -> str:
+    def put(
+        self, session_id: str, label: str, video: bytes, control_log: Mapping[str, Any] | None = None
+    ) -> str:
         """Save a video under the next name of its session: the whole of it, or nothing.
+
+        The control log of its rollout lies beside it under the same name, ``.json``: that is for whoever runs
+        the server, and for ``flashdreams serve-replay``. Where it cannot be written the video is saved all
+        the same.
 
         Args:
             session_id: The session that it is of.
             label: What it shows, in small letters, digits and hyphens.
             video: The file.
+            control_log: As plain values; None where there is none.
 
         Returns:
             Its name, such as ``0001-last-30s.mp4``.
@@ -105,26 +111,24 @@ class Shelf:
             number = 1 + max((_number(entry.name) for entry in self._videos(session_id)), default=0)
             if number > MOST_VIDEOS:
                 raise saved_full(f"The session has saved {MOST_VIDEOS} videos.")
-            name = f"{number:04}-{label}.mp4"
-            self._write(self.place(session_id) / name, video)
+            path = self.place(session_id) / f"{number:04}-{label}.mp4"
+            self._write(path, video)
             self.videos += 1
-        return name
-
-    def store_log(self, session_id: str, tree: Mapping[str, Any]) -> None:
-        """Save a control log, as plain values, beside the videos of its session; it replaces an earlier one.
-
-        Raises:
-            SavingError: As for :meth:`put`.
-        """
-        text = json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        with self._lock:
-            self._write(self.place(session_id) / LOG_NAME, text.encode())
+            if control_log is not None:
+                self._try_to_write(path.with_suffix(".json"), _as_json(control_log))
+        return path.name
 
     def _videos(self, session_id: str) -> Iterator[os.DirEntry[str]]:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.place(session_id)) as entries:
             for entry in entries:
                 if _VIDEO.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                     yield entry
+
+    def _try_to_write(self, path: Path, data: bytes) -> None:
+        try:
+            self._write(path, data)
+        except SavingError as error:
+            log.warning("%s was not saved: %s", path.name, error.what)
 
     def _write(self, path: Path, data: bytes) -> None:
         before = path.stat().st_size if path.is_file() else 0
@@ -142,6 +146,10 @@ class Shelf:
             self._used = _bytes_below(self._folder)
         if self._used + size > self._most_bytes:
             raise saved_full(f"Saved videos take {self._used} bytes, and this one would take {size} more.")
+
+
+def _as_json(tree: Mapping[str, Any]) -> bytes:
+    return json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _write_whole(path: Path, data: bytes) -> None:

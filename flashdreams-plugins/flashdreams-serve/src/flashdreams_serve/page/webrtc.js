@@ -41,7 +41,7 @@ export class RtcTransport {
   constructor(session, listener, picture, iceServers) {
     this.#listener = listener;
     this.#picture = picture;
-    this.#connection = new RTCPeerConnection({ iceServers });
+    this.#connection = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.#channel = this.#connection.createDataChannel("control");
     this.#channel.onopen = () => this.#opened();
     this.#channel.onmessage = ({ data }) => this.#received(JSON.parse(data));

@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
+from flashdreams.errors import InputError
+from flashdreams_serve.host.control_log import ControlLog
+from flashdreams_serve.host.errors import OrderRefusedError
 from flashdreams_serve.host.orders import (
     Close,
     Fork,
     GiveLog,
     Keep,
+    Opening,
     Order,
     Pause,
     Reset,
@@ -31,7 +35,7 @@ from flashdreams_serve.web.messages import (
     AskReturn,
     AskSave,
 )
-from flashdreams_serve.web.openings import opening_of
+from flashdreams_serve.web.openings import opening_of, read_aside
 from flashdreams_serve.web.problems import problem
 from flashdreams_serve.web.services import Services
 
@@ -47,15 +51,16 @@ _PLAIN: dict[type[Ask], Callable[[], Order]] = {
 }
 
 
-def order_of(ask: Ask, services: Services, client: str) -> Order:
+async def order_of(ask: Ask, services: Services, client: str) -> Order:
     """The order for what a client asks.
 
     Raises:
-        ProblemError: A reset would begin with what the model does not take.
+        ProblemError: A reset would begin with an image that there is not.
+        OrderRefusedError: It would begin with what the model does not take.
     """
     match ask:
         case AskReset():
-            return Reset(opening_of(ask, services, client))
+            return Reset(await _beginning(opening_of(ask, services, client), services))
         case AskKeep():
             return Keep(ask.name)
         case AskReturn():
@@ -64,6 +69,13 @@ def order_of(ask: Ask, services: Services, client: str) -> Order:
             return Save(ask.seconds)
         case _:
             return _PLAIN[type(ask)]()
+
+
+async def _beginning(opening: Opening, services: Services) -> ControlLog:
+    try:
+        return await read_aside(services.host.beginning, opening, services)
+    except InputError as error:
+        raise OrderRefusedError("bad_opening", error.what, error.right, error.next) from error
 
 
 async def answered(order: Future[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ from flashdreams_serve.web.services import Services
 from flashdreams_serve.web.stats import stats_message
 
 if TYPE_CHECKING:
-    from flashdreams_serve.host.session import Session
+    from flashdreams_serve.host.session import Answer, Session
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class Conversation:
         self._video = video
         self._bucket = Bucket(services.settings.limits.messages_per_second)
         self._asks: set[asyncio.Task[None]] = set()
+        self._ordering = asyncio.Lock()
 
     async def receive(self, text: str | bytes) -> None:
         """Do what a message says, or say why not.
@@ -235,12 +236,16 @@ class Conversation:
 
     async def _answer(self, message: Ask) -> None:
         try:
-            order = order_of(message, self._services, self.session.client)
-            done = await answered(self.session.order(order))
+            done = await answered(await self._ordered(message))
         except Exception as error:
             await self._send_problem(error, message.ask)
         else:
             await self._send({**done, "type": "answer", "ask": message.ask})
+
+    async def _ordered(self, message: Ask) -> Answer:
+        """Give the order for what a client asks: one after another, though a reset has to be read before."""
+        async with self._ordering:
+            return self.session.order(await order_of(message, self._services, self.session.client))
 
     async def _settle(self) -> None:
         if self._asks:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TypeVar
+
 from flashdreams.io.writer import Frames
 from flashdreams_serve.host.orders import Opening
 from flashdreams_serve.web.messages import Beginning
 from flashdreams_serve.web.problems import problem
 from flashdreams_serve.web.services import Services
+
+Read = TypeVar("Read")
 
 
 def opening_of(beginning: Beginning, services: Services, client: str) -> Opening:
@@ -22,6 +29,18 @@ def opening_of(beginning: Beginning, services: Services, client: str) -> Opening
         image=_image(beginning.image, services, client),
         log=beginning.log,
     )
+
+
+async def read_aside(read: Callable[[Opening], Read], opening: Opening, services: Services) -> Read:
+    """What the host makes of an opening, in a thread of its own; of control logs it reads one at a time.
+
+    Args:
+        read: What the host does with it.
+        opening: What somebody wants to begin with.
+        services: What the endpoints share.
+    """
+    async with nullcontext() if opening.log is None else services.reading:
+        return await asyncio.to_thread(read, opening)
 
 
 def check_words(name: str, words: object, services: Services) -> None:

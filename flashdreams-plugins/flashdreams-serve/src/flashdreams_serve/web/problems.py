@@ -26,6 +26,7 @@ STATUSES = {
     "too_many_sessions": 429,
     "disk_full": 507,
     "saved_full": 507,
+    "snapshots_full": 507,
     "no_such_snapshot": 404,
     "session_ended": 409,
 }

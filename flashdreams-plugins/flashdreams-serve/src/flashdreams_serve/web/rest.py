@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -28,7 +27,7 @@ from flashdreams_serve.web.bodies import (
     Unready,
 )
 from flashdreams_serve.web.gate import client_of
-from flashdreams_serve.web.openings import check_words, opening_of
+from flashdreams_serve.web.openings import check_words, opening_of, read_aside
 from flashdreams_serve.web.problems import problem
 from flashdreams_serve.web.services import Services
 from flashdreams_serve.web.sizes import too_large
@@ -142,8 +141,7 @@ async def open_session(request: Request, services: Shared, body: SessionRequest 
     await _check_size(request, body, services)
     client = client_of(request)
     opening = opening_of(body or SessionRequest(), services, client)
-    async with nullcontext() if opening.log is None else services.reading:
-        session = await asyncio.to_thread(services.host.open, opening, client)
+    session = await read_aside(partial(services.host.open, client=client), opening, services)
     tree = _tree(session)
     status = 202 if tree["state"] == "queued" else 201
     return JSONResponse(tree, status, {"location": f"/v1/sessions/{session.id}"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import re
 from dataclasses import dataclass
 
 from aiortc.sdp import MediaDescription, SessionDescription
@@ -45,7 +47,7 @@ def read_offer(sdp: str) -> Offer:
         raise bad_sdp("The offer names neither H.264 nor VP8.")
     if not all(_can_be_reached(media) for media in described.media) or not _is_bundled(described):
         raise bad_sdp("The offer lacks what a connection needs.")
-    return Offer(_tidied(sdp))
+    return Offer(_tidied(sdp, described))
 
 
 def bad_sdp(what: str) -> ProblemError:
@@ -79,16 +81,25 @@ def _is_bundled(described: SessionDescription) -> bool:
     return any(group.semantic == "BUNDLE" and {*group.items} == mids for group in described.group)
 
 
-def _tidied(sdp: str) -> str:
-    """The offer with the candidates that are worth trying.
+def _tidied(sdp: str, described: SessionDescription) -> str:
+    """The offer with the candidates that are worth trying, in each of its sections.
 
-    Browsers hide their addresses behind names that only mDNS resolves (``*.local``). Nobody waits for that:
-    their own packets show where they are, for which the connection stays open until its time is up.
+    All travels on the transport of the section that the bundle names first (RFC 8843, section 7), and only
+    candidates of that one count; the library takes those of whichever section comes last. Browsers hide
+    their addresses behind names that only mDNS resolves (``*.local``). Nobody waits for that: their own
+    packets show where they are, for which the connection stays open until its time is up.
     """
-    lines = [line for line in sdp.splitlines() if line.strip() != _NO_MORE]
-    tried = [number for number, line in enumerate(lines) if _is_worth_trying(line)][:MOST_CANDIDATES]
-    kept = [line for number, line in enumerate(lines) if number in tried or not line.startswith(_CANDIDATE)]
-    return "\r\n".join([*kept, ""])
+    head, *sections = re.split(r"(?m)^(?=m=)", sdp)
+    first = next(str(group.items[0]) for group in described.group if group.semantic == "BUNDLE")
+    counted = [media.rtp.muxId for media in described.media].index(first)
+    tried = [line for line in sections[counted].splitlines() if _is_worth_trying(line)][:MOST_CANDIDATES]
+    kept = [[*_without_candidates(section), *tried] for section in sections]
+    return "\r\n".join([*_without_candidates(head), *itertools.chain(*kept), ""])
+
+
+def _without_candidates(part: str) -> list[str]:
+    lines = [line.rstrip() for line in part.splitlines()]
+    return [line for line in lines if line != _NO_MORE and not line.startswith(_CANDIDATE)]
 
 
 def _is_worth_trying(line: str) -> bool:

@@ -14,7 +14,12 @@ from flashdreams_serve.web.first_end import first_end, raising
 from flashdreams_serve.web.mailbox import Mailbox, MailboxClosedError, TimedFrame
 from flashdreams_serve.web.rtc_channel import LABEL, ChannelGoneError, ControlChannel
 from flashdreams_serve.web.rtc_offer import Offer, bad_sdp
-from flashdreams_serve.web.rtc_seams import check_listens_only_at, listen_only_at, tell_when_key_is_wanted
+from flashdreams_serve.web.rtc_seams import (
+    check_listens_only_at,
+    listen_only_at,
+    tell_what_arrives,
+    tell_when_key_is_wanted,
+)
 from flashdreams_serve.web.rtc_terms import codec_in, configuration, preferences
 from flashdreams_serve.web.rtc_video import DreamTrack, SentPicture
 from flashdreams_serve.web.services import Services
@@ -80,6 +85,7 @@ class Peer:
         if self._addresses is not None:
             listen_only_at(gatherer, self._addresses)
         tell_when_key_is_wanted(transceiver.sender, self._track.want_key)
+        tell_what_arrives(transceiver.sender, self._track.rate)
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
             answer = await self._connection.createAnswer()

@@ -3,9 +3,9 @@
 aiortc and aioice choose by themselves where they listen: at every address of this machine but loopback. A
 server that only this machine may reach must listen at loopback, and nowhere else. The least that does this
 is to hand other addresses to the method of the ICE connection that takes them as an argument; where it
-listens then is checked. aiortc also keeps to itself that a browser has lost a picture and asks for a whole
-one: the sender's method for that gets a listener, and where there is no such method browsers wait for the
-next key frame.
+listens then is checked. aiortc also keeps to itself what a browser reports: that it has lost a picture and
+asks for a whole one, and how much arrives. The sender's methods for these get a listener; where there are no
+such methods browsers wait for the next key frame, and the video is as large as it is.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from aiortc import RTCRtpSender
 from aiortc.rtcicetransport import RTCIceGatherer
+from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtcpRrPacket, RtcpSrPacket, unpack_remb_fci
 
 from flashdreams_serve.web.problems import ProblemError, problem
+from flashdreams_serve.web.rtc_rate import LineRate
 
 log = logging.getLogger(__name__)
 
 _GATHER = "get_component_candidates"
 _KEY_WANTED = "_send_keyframe"
+_REPORTED = "_handle_rtcp_packet"
+_ALL = 256
+"""Of so many packets a report counts those that were lost."""
 
 
 def addresses_of(host: str) -> tuple[str, ...] | None:
@@ -68,6 +74,29 @@ def tell_when_key_is_wanted(sender: RTCRtpSender, tell: Callable[[], None]) -> N
     """Call ``tell`` whenever the browser asks for a picture that can be decoded alone."""
     if hasattr(sender, _KEY_WANTED):
         setattr(sender, _KEY_WANTED, tell)
+
+
+def tell_what_arrives(sender: RTCRtpSender, rate: LineRate) -> None:
+    """Tell ``rate`` whatever the browser reports of the video that it gets."""
+    handle = getattr(sender, _REPORTED, None)
+    if handle is None:
+        return
+
+    async def tell_and_handle(packet: Any) -> None:
+        _tell(packet, rate)
+        await handle(packet)
+
+    setattr(sender, _REPORTED, tell_and_handle)
+
+
+def _tell(packet: Any, rate: LineRate) -> None:
+    if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+        for report in packet.reports:
+            rate.lost(report.fraction_lost / _ALL)
+    elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
+        with suppress(ValueError):  # another message of applications
+            bits, _ = unpack_remb_fci(packet.fci)
+            rate.estimated(bits)
 
 
 def unfit_library(why: str) -> ProblemError:

@@ -20,6 +20,7 @@ from flashdreams.io.writer import Frames
 from flashdreams_serve.media.live import CLOCK, X264, LiveVideo, Vp8
 from flashdreams_serve.media.tag import tagged
 from flashdreams_serve.web.mailbox import Mailbox, MailboxClosedError, TimedFrame
+from flashdreams_serve.web.rtc_rate import LineRate
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,18 @@ KEY_SECONDS = 4.0
 """Time between key frames; browsers that lose a picture ask for one at once."""
 KEYS_APART_SECONDS = 0.3
 """Time between two that are asked for: over a bad line, more of them would only make it worse."""
-_H264 = {"preset": "superfast", "profile": "baseline", "maxrate": "8M", "bufsize": "4M"}
+MOST_BITS = 8_000_000
+"""A second, on the best of lines."""
+RAISED_SECONDS = 4.0
+"""Time between two bounds each of which is higher: with each of them the video begins anew."""
+_LOWER, _HIGHER, _HIGHEST = 0.9, 1.2, 1.5
+"""Shares of a bound from which another one is worth a new beginning, and up to which it is raised at once."""
+_H264 = {
+    "preset": "superfast",
+    "profile": "baseline",
+    "maxrate": str(MOST_BITS),
+    "bufsize": str(MOST_BITS // 2),
+}
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,9 @@ class DreamTrack(MediaStreamTrack):
         """Whether frames carry their number in a strip below."""
         self.broken = asyncio.Event()
         """Set when a frame could not be encoded, after which there are no more."""
+        self.rate = LineRate(MOST_BITS)
+        """What the line carries: the video is held below it."""
+        self._held_at, self._held_below = 0.0, MOST_BITS
         self._mailbox = mailbox
         self._scale = scale
         self._announce = announce
@@ -99,6 +114,7 @@ class DreamTrack(MediaStreamTrack):
             self.broken.set()
             raise MediaStreamError from None
         self._announce(frame, picture)
+        self.rate.sent(picture.bytes)
         packet: av.Packet[Any] = av.Packet(data)
         packet.pts, packet.time_base = round(at / CLOCK), CLOCK
         return packet
@@ -111,12 +127,21 @@ class DreamTrack(MediaStreamTrack):
         """A frame's bytes, and its time. In a thread of its own; there is one frame at a time."""
         began = time.monotonic()
         pixels = self._pixels(frame)
+        self._hold_below(self.rate.bound, began)
         data, key = self._video.encode(pixels, at=began, key=self._take_wish(began - self._key_at))
         if key:
             self._key_at = began
         height, width = pixels.shape[:2]
         seconds = time.monotonic() - began
         return data, began, SentPicture(height, width, key, len(data), seconds)
+
+    def _hold_below(self, bits: int, now: float) -> None:
+        """Keep within what the line carries, where that has changed by much."""
+        rises = bits > _HIGHER * self._held_below and now - self._held_at > RAISED_SECONDS
+        if rises or bits < _LOWER * self._held_below:
+            log.debug("Video is held below %d bit/s", bits)
+            self._held_at, self._held_below = now, min(bits, round(_HIGHEST * self._held_below))
+            self._video.hold_below(self._held_below)
 
     def _take_wish(self, since_key: float) -> bool:
         """Whether the next frame must be a key frame, ``since_key`` seconds after the last one."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from flashdreams.core.kv_cache import KVCache
+from flashdreams.infra import state_tree
 from flashdreams.infra.diffusion.transformer.base import TransformerCache
 from flashdreams_wan.dit.blocks import KeysValues
 from flashdreams_wan.dit.config import WanTransformerConfig
@@ -44,6 +45,10 @@ class PastBackup:
     def snapshot(self) -> dict[str, Any] | None:
         """The copy, which nobody writes to."""
         return self._kept
+
+    def snapshot_bytes(self) -> int:
+        """Bytes of the copy."""
+        return state_tree.taken_bytes(self._kept)
 
     def restore(self, snapshot: dict[str, Any] | None) -> None:
         """Take up a snapshot."""
