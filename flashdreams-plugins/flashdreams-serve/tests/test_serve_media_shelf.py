@@ -72,7 +72,7 @@ def test_halves_of_files_that_nobody_writes_any_more_are_removed(shelf, tmp_path
 )
 def test_only_names_made_here_are_found(shelf, tmp_path, name):
     (tmp_path / "secret").write_text("secret")
-    shelf.put("a", "end", b"video", {"seed": 1})
+    shelf.put("a", "end", b"video", lambda: {"seed": 1})
     assert (shelf.place("a") / "0001-end.json").is_file()
     assert shelf.find("a", name) is None
 
@@ -127,8 +127,8 @@ def test_a_session_saves_only_so_many(tmp_path):
 
 
 def test_each_video_has_its_control_log_beside_it(shelf, tmp_path):
-    shelf.put("a", "end", b"video", {"prompt": "ein Weg im Grünen"})
-    shelf.put("a", "end", b"video", {"seed": 2})
+    shelf.put("a", "end", b"video", lambda: {"prompt": "ein Weg im Grünen"})
+    shelf.put("a", "end", b"video", lambda: {"seed": 2})
     assert (shelf.place("a") / "0001-end.json").read_text("utf-8") == '{"prompt":"ein Weg im Grünen"}'
     assert (shelf.place("a") / "0002-end.json").read_text("utf-8") == '{"seed":2}'
     assert [video.name for video in shelf.list("a")] == ["0001-end.mp4", "0002-end.mp4"]
@@ -136,10 +136,17 @@ def test_each_video_has_its_control_log_beside_it(shelf, tmp_path):
 
 
 def test_a_video_is_saved_although_its_log_finds_no_room(shelf, tmp_path, caplog):
-    name = shelf.put("a", "end", bytes(900), {"prompt": "x" * 200})
+    name = shelf.put("a", "end", bytes(900), lambda: {"prompt": "x" * 200})
     assert files_below(tmp_path) == [shelf.find("a", name)]
     assert shelf.used_bytes == 900
     assert "0001-end.json was not saved" in caplog.text
+
+
+@pytest.mark.parametrize("broken", [lambda: {"prompt": "\ud800"}, lambda: 1 / 0])
+def test_a_video_is_saved_although_its_log_cannot_be_written(shelf, tmp_path, caplog, broken):
+    name = shelf.put("a", "end", b"video", broken)
+    assert files_below(tmp_path) == [shelf.find("a", name)]
+    assert "0001-end.json could not be written" in caplog.text
 
 
 def test_a_folder_that_cannot_be_written_is_a_refusal(tmp_path):

@@ -78,23 +78,26 @@ def test_a_reset_is_answered_with_what_differs(ready, log, done):
     watcher.until(lambda self: self.standings[-1].detail is None)
 
 
-def test_a_fork_differs_and_a_snapshot_does_not(ready, log, done):
+def test_what_differs_goes_with_the_rollout(ready, log, done):
     host, session, _ = ready
     done(session, Keep("before"))
     done(session, Reset(host.beginning(Opening(log=made_otherwise(log, threads=7)))))
     forked = host.session(done(session, Fork())["session"])
     assert forked.standing.detail == session.standing.detail == {"differs": ["threads was '7', and is '1'"]}
+    done(session, Keep("after"))
     done(session, Return("before"))
     assert session.standing.detail is None
+    done(session, Return("after"))
+    assert session.standing.detail == forked.standing.detail
 
 
 def test_versions_differ_too(toy_config, card):
     tree = {**as_tree(ControlLog(Opening(seed=3), card.steering, MANY), card.slug, {}), "made_with": {}}
     tree["versions"] = {**versions(card.slug), "torch": "1.0", "/home/secret": "2.0"}
-    past = read_log(tree, card, most_bytes=MANY).past()
-    (told,) = Scribe(card.slug, {}).differs(past)
+    log = read_log(tree, card, most_bytes=MANY)
+    (told,) = Scribe(card.slug, {}).differs(log)
     assert told == f"torch was '1.0', and is {versions(card.slug)['torch']!r}"
-    assert "secret" not in str(past.came_with), "names that nobody compares are not kept"
+    assert "secret" not in str(log.came_with), "names that nobody compares are not kept"
 
 
 NONSENSE = [None, [], "x" * 10**6, 10**4000, float("nan"), {"a": 1}, [[]] * 1000, "\x1b[2J", True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flashdreams_serve.host.orders import Close, GiveLog, Opening
+from flashdreams_serve.host.session import AWAY_SECONDS
 
 
 def settled(host, watched_session):
@@ -54,6 +55,33 @@ def test_a_lost_client_has_the_grace_period_to_come_back(host, watched, clock, n
     settled(host, keeper)
     lost.attach(last)
     assert last.until_state("ended").standings[-1].reason == "left"
+
+
+def test_who_goes_on_purpose_is_waited_for_only_a_little(host, watched, clock, new_watcher):
+    gone, watching = watched(host)
+    keeper, _ = watched(host)
+    watching.until(lambda self: self.chunks)
+    for seconds, state in ((AWAY_SECONDS - 1, "detached"), (AWAY_SECONDS + 1, "ended")):
+        gone.expect_back_soon()
+        gone.detach(watching)
+        clock.now += seconds
+        settled(host, keeper)
+        assert gone.view().state == state
+        gone.attach(watching := new_watcher())
+    assert gone.view().reason == "left"
+
+
+def test_who_came_back_has_the_grace_period_again(host, watched, clock, new_watcher):
+    session, watching = watched(host)
+    keeper, _ = watched(host)
+    watching.until(lambda self: self.chunks)
+    session.expect_back_soon()
+    session.attach(again := new_watcher())
+    for watcher in (watching, again):
+        session.detach(watcher)
+    clock.now += AWAY_SECONDS + 1
+    settled(host, keeper)
+    assert session.view().state == "detached"
 
 
 def test_who_never_comes_is_let_go(host, clock, eventually):

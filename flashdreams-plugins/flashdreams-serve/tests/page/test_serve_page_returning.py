@@ -98,6 +98,18 @@ def test_a_reload_goes_on_with_the_same_dream(browser, racer):
         assert visit.now("seq") > seq  # the server would take no control with a smaller number
 
 
+@pytest.mark.parametrize("transport", ["webrtc", "websocket"])
+def test_a_tab_that_is_closed_gives_its_place_back_soon(browser, tmp_path, transport):
+    with (
+        served(tmp_path, "--sessions", "1", "--grace", "600") as address,
+        Visit(browser, address, f"?transport={transport}") as visit,
+    ):
+        visit.is_live()
+        visit.page.close(run_before_unload=True)
+        with Visit(browser, address) as next_in_turn:
+            next_in_turn.is_live(60)
+
+
 def test_a_dream_is_steered_from_one_tab_at_a_time(browser, racer):
     with Visit(browser, racer) as visit:
         visit.is_live()

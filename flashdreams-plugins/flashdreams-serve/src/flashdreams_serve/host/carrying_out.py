@@ -108,7 +108,7 @@ class CarryingOut:
 
     def compare(self, session: Session) -> None:
         """Tell a session what is other here than where the control log comes from with which it begins."""
-        session.differs = self._scribe.differs(session.work.past)
+        session.differs = self._scribe.differs(session.work.start)
         session.restate()
 
     def forget(self, session: Session) -> None:
@@ -217,7 +217,7 @@ class CarryingOut:
         session.inbox.model_holds(dream.log.held)
         session.work.epoch += 1
         session.audience.drop(session.work.epoch)
-        session.differs = self._scribe.differs(session.work.past)
+        session.differs = self._scribe.differs(dream.log)
         session.set_stage("opening" if session.work.past else "live")
 
 

@@ -72,7 +72,7 @@ class ControlLog:
 
     def past(self) -> Past:
         """Its chunks, to be made again."""
-        return Past(dict(self.changes), self.chunks, came_with=self.came_with)
+        return Past(dict(self.changes), self.chunks)
 
     def copy(self) -> ControlLog:
         """The same log, to go its own way from here. In another thread it may lack the chunk being noted."""
@@ -81,9 +81,11 @@ class ControlLog:
         other.changes = [change for change in self.changes if change[0] < other.chunks]
         return other
 
-    def begun_again(self, opening: Opening | None = None) -> ControlLog:
-        """An empty log, with the same opening unless another is given."""
-        return ControlLog(opening or self.opening, self._steering, self._most_bytes)
+    def begun_again(self) -> ControlLog:
+        """An empty log with the same opening."""
+        other = ControlLog(self.opening, self._steering, self._most_bytes)
+        other.came_with = self.came_with
+        return other
 
 
 class Past:
@@ -93,17 +95,9 @@ class Past:
         changes: What is new, by chunk.
         chunks: How many there are.
         done: How many have been made again.
-        came_with: What the log says that it was made with.
     """
 
-    def __init__(
-        self,
-        changes: Mapping[int, Mapping[str, Value]],
-        chunks: int,
-        done: int = 0,
-        came_with: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.came_with = came_with or {}
+    def __init__(self, changes: Mapping[int, Mapping[str, Value]], chunks: int, done: int = 0) -> None:
         self._changes = changes
         self._chunks = chunks
         self._done = done
@@ -122,7 +116,7 @@ class Past:
 
     def rest(self) -> Past:
         """Those that are not yet made, for somebody else to make."""
-        return Past(self._changes, self._chunks, self._done, self.came_with)
+        return Past(self._changes, self._chunks, self._done)
 
 
 NO_PAST = Past({}, 0)

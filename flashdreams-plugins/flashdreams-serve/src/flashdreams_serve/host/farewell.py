@@ -33,10 +33,17 @@ class Farewell:
         self._on_said = on_said
         self._saving = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="save-at-end")
 
-    def bid(self, session: Session, detail: Mapping[str, Any] | None) -> None:
+    def log_of(self, session: Session) -> LogSource:
+        """The control log to be saved with a session that ends; asked for while it still computes."""
+        dream = session.work.dream
+        return no_log if dream is None or self.scribe is None else self.scribe.as_it_stands(dream.log)
+
+    def bid(
+        self, session: Session, detail: Mapping[str, Any] | None, control_log: LogSource = no_log
+    ) -> None:
         """End a session for those who watch it. Saving keeps nobody waiting."""
         if session.ending in _SAVED_UNASKED and session.recorder is not None:
-            args = session, session.recorder, self._log_of(session), dict(detail or {})
+            args = session, session.recorder, control_log, dict(detail or {})
             self._saving.submit(self._save_and_say, *args)
         else:
             self._say(session, detail)
@@ -44,10 +51,6 @@ class Farewell:
     def close(self) -> None:
         """Nobody more is ending; what is being saved is saved to its end."""
         self._saving.shutdown(wait=False)
-
-    def _log_of(self, session: Session) -> LogSource:
-        dream = session.work.dream
-        return no_log if dream is None or self.scribe is None else self.scribe.as_it_stands(dream.log)
 
     def _save_and_say(
         self, session: Session, recorder: Recorder, control_log: LogSource, detail: dict[str, Any]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flashdreams.errors import ControlError
 from flashdreams.infra.runner.run_record import versions
 from flashdreams_serve.host.card import ModelCard
-from flashdreams_serve.host.control_log import ControlLog, Past
+from flashdreams_serve.host.control_log import ControlLog
 from flashdreams_serve.host.made_with import changes_since, told_in
 from flashdreams_serve.host.orders import Opening
 from flashdreams_serve.host.recording import LogSource
@@ -40,9 +40,9 @@ class Scribe:
         """A log as plain values."""
         return as_tree(log, self.slug, self.made_with)
 
-    def differs(self, past: Past) -> tuple[str, ...]:
-        """What is other here than where a log comes from whose chunks are made again, one line each."""
-        return (*changes_since(past.came_with, {**_versions(self.slug), **self.made_with}),)
+    def differs(self, log: ControlLog) -> tuple[str, ...]:
+        """What is other here than where a log comes from, one line each; nothing of one begun here."""
+        return (*changes_since(log.came_with, {**_versions(self.slug), **self.made_with}),)
 
     def as_it_stands(self, log: ControlLog) -> LogSource:
         """The source of a log as it is now, however it grows; of none where it was not kept to its end."""

@@ -59,6 +59,10 @@ def _check_prompt(opening: Opening, card: ModelCard, limits: Limits) -> None:
     text = card.steering.prompt
     if text is None:
         raise OpeningError("A prompt is given.", "This model takes none.", "Leave it out.")
+    if not _is_utf8(opening.prompt):
+        raise OpeningError(
+            "The prompt holds halves of characters.", "It is text that UTF-8 can hold.", "Write another one."
+        )
     longest = min(text.longest, limits.prompt_characters)
     if not 0 < len(opening.prompt.strip()) <= len(opening.prompt) <= longest:
         raise OpeningError(
@@ -66,6 +70,14 @@ def _check_prompt(opening: Opening, card: ModelCard, limits: Limits) -> None:
             f"It has 1 to {longest}, not all of them spaces.",
             "Write a shorter one." if len(opening.prompt) > longest else "Write one, or leave it out.",
         )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_start(opening: Opening, card: ModelCard) -> None:

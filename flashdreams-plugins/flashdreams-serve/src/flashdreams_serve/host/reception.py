@@ -152,13 +152,13 @@ class Reception:
         with self._changed:
             if session.ending:
                 return
-            session.ending = reason
+            session.ending, control_log = reason, self.farewell.log_of(session)
             if session.begun:
                 self._to_release.add(session)
             else:
                 self.release(session)
             self.wake()
-        self.farewell.bid(session, detail)
+        self.farewell.bid(session, detail, control_log)
 
     def end_all(self, reason: str) -> None:
         """Open no more sessions, and end those that live."""
@@ -205,7 +205,7 @@ class Reception:
         """End sessions whose clients have gone."""
         now = self._clock()
         for session in self.living:
-            if session.unwatched_for(now) > self._limits.grace_seconds:
+            if session.is_left(now, self._limits.grace_seconds):
                 self.end(session, "left")
             elif session.unheard_for(now) > self._limits.idle_seconds:
                 self.end(session, "idle")

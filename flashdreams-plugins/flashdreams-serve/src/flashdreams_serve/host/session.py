@@ -24,6 +24,10 @@ Stage: TypeAlias = Literal["queued", "opening", "live", "ended"]
 """How far a session is, whoever watches it and whether it is paused."""
 
 
+AWAY_SECONDS = 10.0
+"""How long a session waits for a page that was closed on purpose, or is loaded again."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SessionView:
     """How a session stands, and what it has had."""
@@ -116,7 +120,7 @@ class Session:
         self._clock = clock
         self._opened_at = self._heard_at = self._unwatched_since = clock()
         self._stage: Stage = "opening"
-        self._is_paused = False
+        self._is_paused = self._is_away = False
 
     @property
     def standing(self) -> Standing:
@@ -133,6 +137,7 @@ class Session:
     def attach(self, outlet: Outlet) -> None:
         """Let somebody watch, who is told at once how it stands and whose controls count from here on."""
         with self.audience.lock:
+            self._is_away = False
             self.inbox.begin_anew()
             self.audience.attach(outlet)
             self.restate()
@@ -145,6 +150,10 @@ class Session:
             self.audience.detach(outlet)
             self._unwatched_since = self._clock()
             self.restate()
+
+    def expect_back_soon(self) -> None:
+        """Whoever watches goes on purpose, and comes back within :data:`AWAY_SECONDS` or not at all."""
+        self._is_away = True
 
     def heard(self) -> None:
         """Its client has said something, so it is not left."""
@@ -183,9 +192,12 @@ class Session:
         """Seconds since its client said anything."""
         return now - self._heard_at
 
-    def unwatched_for(self, now: float) -> float:
-        """Seconds for which nobody has watched or asked for it; 0 while somebody watches."""
-        return 0.0 if self.audience.viewers else now - max(self._unwatched_since, self._heard_at)
+    def is_left(self, now: float, grace: float) -> bool:
+        """Whether nobody has watched or asked for it for longer than it waits: ``grace`` seconds at most."""
+        if self.audience.viewers:
+            return False
+        patience = min(grace, AWAY_SECONDS) if self._is_away else grace
+        return now - max(self._unwatched_since, self._heard_at) > patience
 
     def set_stage(self, stage: Stage, position: int = 0) -> None:
         """It has come to another stage, and its watchers are told."""

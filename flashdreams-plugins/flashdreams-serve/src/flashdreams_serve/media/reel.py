@@ -149,7 +149,7 @@ class Reel(Recorder):
 
     def _write(self, kept: Kept, label: str, control_log: LogSource) -> Saved:
         video, label = mp4_of(kept), label.format(max(1, round(kept.seconds)))
-        name = self._reels.shelf.put(self._session_id, label, video, control_log())
+        name = self._reels.shelf.put(self._session_id, label, video, control_log)
         return Saved(name, kept.seconds, len(video))
 
 

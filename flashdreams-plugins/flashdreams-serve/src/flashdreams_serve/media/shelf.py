@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from flashdreams_serve.host.recording import LogSource, no_log
 from flashdreams_serve.media.errors import SavingError, disk_failed, saved_full
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Shelf:
         return next((Path(entry) for entry in self._videos(session_id) if entry.name == name), None)
 
     def put(
-        self, session_id: str, label: str, video: bytes, control_log: Mapping[str, Any] | None = None
+        self, session_id: str, label: str, video: bytes, control_log: LogSource = no_log
     ) -> str:
         """Save a video under the next name of its session: the whole of it, or nothing.
 
@@ -98,7 +99,7 @@ class Shelf:
             session_id: The session that it is of.
             label: What it shows, in small letters, digits and hyphens.
             video: The file.
-            control_log: As plain values; None where there is none.
+            control_log: Gives it as plain values; None where there is none.
 
         Returns:
             Its name, such as ``0001-last-30s.mp4``.
@@ -114,8 +115,7 @@ class Shelf:
             path = self.place(session_id) / f"{number:04}-{label}.mp4"
             self._write(path, video)
             self.videos += 1
-            if control_log is not None:
-                self._try_to_write(path.with_suffix(".json"), _as_json(control_log))
+        self._try_to_write_log(path.with_suffix(".json"), control_log)
         return path.name
 
     def _videos(self, session_id: str) -> Iterator[os.DirEntry[str]]:
@@ -124,11 +124,17 @@ class Shelf:
                 if _VIDEO.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                     yield entry
 
-    def _try_to_write(self, path: Path, data: bytes) -> None:
+    def _try_to_write_log(self, path: Path, control_log: LogSource) -> None:
         try:
-            self._write(path, data)
+            tree = control_log()
+            if tree is not None:
+                data = _as_json(tree)
+                with self._lock:
+                    self._write(path, data)
         except SavingError as error:
             log.warning("%s was not saved: %s", path.name, error.what)
+        except Exception:
+            log.exception("%s could not be written", path.name)
 
     def _write(self, path: Path, data: bytes) -> None:
         before = path.stat().st_size if path.is_file() else 0

@@ -175,7 +175,10 @@ setInterval(() => {
   const untold = document.hidden ? [] : latencies.takeUnreported();
   if (untold.length) life.connection?.send({ type: "report", latency_ms: untold });
 }, REPORT_MS);
-addEventListener("pagehide", remember);
+addEventListener("pagehide", ({ persisted }) => {
+  remember();
+  if (!persisted) life.connection?.sayAway();
+});
 addEventListener("click", ({ detail, target }) => {
   const isPointer = detail > 0; // of a key it is 0: then the focus stays where it is
   if (isPointer && target.closest("main button, header button")) byId("stage").focus({ preventScroll: true });

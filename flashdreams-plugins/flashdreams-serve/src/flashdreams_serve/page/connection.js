@@ -60,6 +60,11 @@ export class Connection {
     });
   }
 
+  /** Say that this page is closed, or loaded again: then it is back at once, or never. */
+  sayAway() {
+    this.send({ type: "away" });
+  }
+
   /** Let go of the session, which goes on without this page. */
   close() {
     this.#closed = true;

@@ -19,6 +19,7 @@ from flashdreams_serve.web.mailbox import Mailbox
 from flashdreams_serve.web.messages import (
     VERSION,
     Ask,
+    Away,
     ClientMessage,
     Hello,
     Ping,
@@ -157,6 +158,8 @@ class Conversation:
                 await self._set(message)
             case Ping():
                 await self._send({"type": "pong", "sent_at": message.sent_at})
+            case Away():
+                self.session.expect_back_soon()
             case Report():
                 self._services.metrics.latencies_reported(message.latency_ms)
             case _:

@@ -142,6 +142,12 @@ class Ping(Strict):
     sent_at: float | None = None
 
 
+class Away(Strict):
+    """The client goes on purpose, and is back within seconds or not at all."""
+
+    type: Literal["away"]
+
+
 class Report(Strict):
     """Latencies from key to pixel as the client saw them."""
 
@@ -150,7 +156,9 @@ class Report(Strict):
 
 
 Ask: TypeAlias = AskPause | AskResume | AskReset | AskKeep | AskReturn | AskFork | AskSave | AskLog | AskClose
-ClientMessage: TypeAlias = Annotated[Hello | SetControls | Ask | Ping | Report, Field(discriminator="type")]
+ClientMessage: TypeAlias = Annotated[
+    Hello | SetControls | Ask | Ping | Away | Report, Field(discriminator="type")
+]
 
 _CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import TypeVar
 
 from flashdreams.io.writer import Frames
@@ -39,7 +38,14 @@ async def read_aside(read: Callable[[Opening], Read], opening: Opening, services
         opening: What somebody wants to begin with.
         services: What the endpoints share.
     """
-    async with nullcontext() if opening.log is None else services.reading:
+    if opening.log is None:
+        return await asyncio.to_thread(read, opening)
+    reading = asyncio.ensure_future(_read_in_turn(read, opening, services))
+    return await asyncio.shield(reading)  # whoever has gone: nobody else begins while it is being read
+
+
+async def _read_in_turn(read: Callable[[Opening], Read], opening: Opening, services: Services) -> Read:
+    async with services.reading:
         return await asyncio.to_thread(read, opening)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import re
 from dataclasses import dataclass
 
 from aiortc.sdp import MediaDescription, SessionDescription
@@ -17,7 +15,8 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 64 * 1024
 MOST_CANDIDATES = 16
 """Addresses of a client that are tried; the server sends packets to each."""
-_CANDIDATE, _NO_MORE = "a=candidate:", "a=end-of-candidates"
+_CANDIDATE = "a=candidate:"
+_OF_CANDIDATES = (_CANDIDATE, "a=end-of-candidates")
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,10 @@ def read_offer(sdp: str) -> Offer:
         raise bad_sdp("The offer would receive no video.")
     if not any(codec.mimeType.lower() in CODECS for codec in video.rtp.codecs):
         raise bad_sdp("The offer names neither H.264 nor VP8.")
-    if not all(_can_be_reached(media) for media in described.media) or not _is_bundled(described):
+    counted = _whose_transport(described)
+    if counted is None or not all(_can_be_reached(media) for media in described.media):
         raise bad_sdp("The offer lacks what a connection needs.")
-    return Offer(_tidied(sdp, described))
+    return Offer(_tidied(sdp, counted))
 
 
 def bad_sdp(what: str) -> ProblemError:
@@ -76,30 +76,33 @@ def _can_be_reached(media: MediaDescription) -> bool:
     )
 
 
-def _is_bundled(described: SessionDescription) -> bool:
-    mids = {media.rtp.muxId for media in described.media}
-    return any(group.semantic == "BUNDLE" and {*group.items} == mids for group in described.group)
+def _whose_transport(described: SessionDescription) -> int | None:
+    """Number of the section whose transport carries all, the first of the bundle (RFC 8843, section 7).
 
-
-def _tidied(sdp: str, described: SessionDescription) -> str:
-    """The offer with the candidates that are worth trying, in each of its sections.
-
-    All travels on the transport of the section that the bundle names first (RFC 8843, section 7), and only
-    candidates of that one count; the library takes those of whichever section comes last. Browsers hide
-    their addresses behind names that only mDNS resolves (``*.local``). Nobody waits for that: their own
-    packets show where they are, for which the connection stays open until its time is up.
+    None where the offer is no bundle of all that it has.
     """
-    head, *sections = re.split(r"(?m)^(?=m=)", sdp)
-    first = next(str(group.items[0]) for group in described.group if group.semantic == "BUNDLE")
-    counted = [media.rtp.muxId for media in described.media].index(first)
-    tried = [line for line in sections[counted].splitlines() if _is_worth_trying(line)][:MOST_CANDIDATES]
-    kept = [[*_without_candidates(section), *tried] for section in sections]
-    return "\r\n".join([*_without_candidates(head), *itertools.chain(*kept), ""])
+    mids = [media.rtp.muxId for media in described.media]
+    bundles = [[*map(str, group.items)] for group in described.group if group.semantic == "BUNDLE"]
+    if len(bundles) != 1 or sorted(bundles[0]) != sorted(mids):
+        return None
+    return mids.index(bundles[0][0])
 
 
-def _without_candidates(part: str) -> list[str]:
-    lines = [line.rstrip() for line in part.splitlines()]
-    return [line for line in lines if line != _NO_MORE and not line.startswith(_CANDIDATE)]
+def _tidied(sdp: str, counted: int) -> str:
+    """The offer with the candidates that are worth trying, those of one section in each of them.
+
+    Only that section's candidates lead anywhere; the library takes those of whichever section comes last.
+    Browsers hide their addresses behind names that only mDNS resolves (``*.local``). Nobody waits for that:
+    their own packets show where they are, for which the connection stays open until its time is up.
+    """
+    parts: list[list[str]] = [[]]
+    for line in sdp.splitlines():  # as the library cuts lines
+        if line.startswith("m="):
+            parts.append([])
+        parts[-1].append(line.strip())
+    tried = [line for line in parts[1 + counted] if _is_worth_trying(line)][:MOST_CANDIDATES]
+    head, *sections = ([line for line in part if not line.startswith(_OF_CANDIDATES)] for part in parts)
+    return "\r\n".join([*head, *(line for section in sections for line in (*section, *tried)), ""])
 
 
 def _is_worth_trying(line: str) -> bool:
