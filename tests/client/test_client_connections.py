@@ -119,6 +119,22 @@ def test_sessions_that_were_left_open_are_closed_with_the_client(server, token):
         within(10, session.set(steer=0.0))
 
 
+def test_forks_are_closed_and_what_was_attached_is_left_with_the_client(server, token):
+    with Client(server.url, token) as watching:
+        with Client(server.url, token) as client:
+            session = client.open()
+            forked = session.fork()
+            watching.attach(session.id)
+            assert len(watching.sessions()["sessions"]) == 2
+        assert forked.standing.state == "ended"
+        assert watching.sessions()["sessions"] == []
+        kept = watching.open()
+        with Client(server.url, token) as other:
+            left = other.attach(kept.id)
+        assert left.standing.state != "ended"
+        assert len(watching.sessions()["sessions"]) == 1
+
+
 def test_all_who_wait_for_an_answer_get_an_error_of_their_own(server, token):
     async def hang_up():
         async with AsyncClient(server.url, token) as client:

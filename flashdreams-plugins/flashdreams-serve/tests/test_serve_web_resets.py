@@ -18,6 +18,7 @@ from flashdreams_serve.settings import Limits, ServeSettings
 from flashdreams_serve.web.conversation import Conversation
 from flashdreams_serve.web.mailbox import Mailbox
 from flashdreams_serve.web.metrics import Metrics
+from flashdreams_serve.web.openings import read_aside
 from flashdreams_serve.web.rates import Rates
 from flashdreams_serve.web.services import Services
 
@@ -183,3 +184,21 @@ def test_a_snapshot_without_room_is_refused_with_what_it_takes(services: Service
         assert "at most 1.0 KiB" in answer["right"]
 
     talking(services, test)
+
+
+def test_a_log_is_read_to_its_end_before_another_one_though_its_client_has_gone(services: Services) -> None:
+    async def leave() -> None:
+        gate = threading.Event()
+        read = read_aside(lambda _: gate.wait(30), Opening(log={}), services)
+        reading = asyncio.create_task(read)
+        while not services.reading.locked():
+            await asyncio.sleep(0.01)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert services.reading.locked()
+        gate.set()
+        async with asyncio.timeout(30), services.reading:
+            pass
+
+    asyncio.run(leave())

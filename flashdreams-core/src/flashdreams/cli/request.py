@@ -63,8 +63,12 @@ class SlugCommand:
         """Its options but ``--help``."""
         return (CONFIG, USE, *self.options)
 
-    def read(self, argv: Sequence[str]) -> Request | None:
+    def read(self, argv: Sequence[str], called: str | None = None) -> Request | None:
         """Find the slug, apply file, components and flags. None where the help was asked for, and printed.
+
+        Args:
+            argv: The line behind the name of the command.
+            called: What people wrote of it, where that is not its name and the slug.
 
         Raises:
             UsageError: No slug, or a line that cannot be understood.
@@ -84,7 +88,7 @@ class SlugCommand:
         start = _apply_file(base, tree, path, registry)
         # Not validated yet: the flags may complete it.
         draft, flags = take_swaps(start, options.get(USE.name, []), words, registry)
-        prog = f"{self.prog} {slug}"
+        prog = called or f"{self.prog} {slug}"
         if HELP.name in options:
             print(flags_help(draft, prog, self.all_options))
             return None

@@ -41,7 +41,8 @@ class AsyncClient:
 
     def __init__(self, url: str, token: str | None = None, *, certificate: str | Path | None = None) -> None:
         self._address = Address(url, token or environment.token(), certificate)
-        self._sessions: weakref.WeakSet[AsyncSession] = weakref.WeakSet()
+        self._opened: weakref.WeakSet[AsyncSession] = weakref.WeakSet()
+        self._attached: weakref.WeakSet[AsyncSession] = weakref.WeakSet()
 
     async def __aenter__(self) -> AsyncClient:
         """The client."""
@@ -54,8 +55,9 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the sessions that it opened and that are still open."""
-        await asyncio.gather(*(session.close() for session in self._sessions))
+        """Close the sessions that it opened or forked and that are still open, and leave the others."""
+        closing = [session.close() for session in self._opened]
+        await asyncio.gather(*closing, *(session.leave() for session in self._attached))
 
     async def is_ready(self) -> bool:
         """Whether sessions may begin.
@@ -168,7 +170,7 @@ class AsyncClient:
         except BaseException:
             await session.close()
             raise
-        self._sessions.add(session)
+        self._opened.add(session)
         return session
 
     async def attach(
@@ -176,22 +178,27 @@ class AsyncClient:
     ) -> AsyncSession:
         """Connect to a session that exists, in the place of whoever is connected to it.
 
-        It is not closed with the client.
+        It is left with the client, and not closed.
 
         Raises:
             ServerError: There is no such session, or nobody answers.
         """
         codecs = [codec] if isinstance(codec, str) else codec
-        session = AsyncSession(self._address, id, codecs=codecs, tag=tag, hold=hold)
+        session = self._session_of(id, codecs, tag, hold)
         await session.attach()
+        self._attached.add(session)
         return session
 
     def _session(self, answer: Any, codecs: Sequence[str], tag: bool, hold: int) -> AsyncSession:
         if not isinstance(answer, dict) or not isinstance(answer.get("session"), str):
             raise foreign_answer(answer)
-        session = AsyncSession(self._address, answer["session"], codecs=codecs, tag=tag, hold=hold)
+        session = self._session_of(answer["session"], codecs, tag, hold)
         session.standing = Standing.read(answer.get("standing") or answer)
         return session
+
+    def _session_of(self, id: str, codecs: Sequence[str], tag: bool, hold: int) -> AsyncSession:
+        keep = self._opened.add
+        return AsyncSession(self._address, id, codecs=codecs, tag=tag, hold=hold, opened=keep)
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return await asyncio.to_thread(ask, self._address, method, path, body)

@@ -77,7 +77,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the sessions that it opened and that are still open, and end its thread. Twice is once."""
+        """Close its sessions as :meth:`AsyncClient.close` does, and end its thread. Twice is once."""
         if not self._background.has_ended:
             try:
                 self._background.run(self._client.close())
@@ -249,7 +249,7 @@ class Session:
         """A second session that has seen the same, connected and live."""
         return Session(self._background.run(self._session.fork()), self._background)
 
-    def save(self, seconds: float) -> SavedVideo:
+    def save(self, seconds: float = 30.0) -> SavedVideo:
         """Save the last seconds as MP4 on the server; :meth:`video` fetches it."""
         return self._background.run(self._session.save(seconds))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -30,9 +30,17 @@ class AsyncSession(SessionState):
     """
 
     def __init__(
-        self, address: Address, id: str, *, codecs: Sequence[str], tag: bool = False, hold: int = 2
+        self,
+        address: Address,
+        id: str,
+        *,
+        codecs: Sequence[str],
+        tag: bool = False,
+        hold: int = 2,
+        opened: Callable[[AsyncSession], None],
     ) -> None:
         super().__init__(id, hold)
+        self._opened = opened
         self._address = address
         self._codecs, self._tag, self._hold = codecs, tag, hold
         wishes = {"codecs": list(codecs), "tag": tag}
@@ -174,7 +182,12 @@ class AsyncSession(SessionState):
         """A second session that has seen the same, connected and live."""
         answer = await self._line.ask("fork")
         forked = AsyncSession(
-            self._address, str(answer["session"]), codecs=self._codecs, tag=self._tag, hold=self._hold
+            self._address,
+            str(answer["session"]),
+            codecs=self._codecs,
+            tag=self._tag,
+            hold=self._hold,
+            opened=self._opened,
         )
         try:
             await forked.attach()
@@ -182,9 +195,10 @@ class AsyncSession(SessionState):
         except BaseException:
             await forked.close()
             raise
+        self._opened(forked)
         return forked
 
-    async def save(self, seconds: float) -> SavedVideo:
+    async def save(self, seconds: float = 30.0) -> SavedVideo:
         """Save the last seconds as MP4 on the server; :meth:`video` fetches it."""
         answer = await self._line.ask("save", seconds=seconds)
         return SavedVideo(str(answer["video"]), float(answer["seconds"]), int(answer["bytes"]))

@@ -117,12 +117,19 @@ def test_a_session_that_fails_gives_its_room_back(dreaming, done, faults, clock,
     eventually(lambda: held() == 0)
 
 
-@pytest.mark.parametrize("room", [0, 100])
-def test_where_no_snapshot_has_room_the_limit_is_told(dreaming, refused, one, room, held):
-    _, session = dreaming(1, snapshot_bytes=room)
+def test_a_server_may_keep_none(dreaming, refused):
+    _, session = dreaming(1, snapshot_bytes=0)
+    error = refused(session, Keep("a"))
+    assert error.what == "This server keeps no snapshots."
+    assert "--snapshot-memory" in error.next
+    assert session.view().state == "live"
+
+
+def test_where_no_snapshot_has_room_the_limit_is_told(dreaming, refused, one, held):
+    _, session = dreaming(1, snapshot_bytes=100)
     error = refused(session, Keep("a"))
     assert binary(one) in error.what
-    assert binary(room) in error.right
+    assert binary(100) in error.right
     assert "Go on without" in error.next
     assert held() == 0
     assert session.view().state == "live"

@@ -16,7 +16,9 @@ from flashdreams.errors import ControlError, FlashDreamsError, UsageError
 from flashdreams_serve.commands import serve_replay
 from flashdreams_serve.host.card import ModelCard
 from flashdreams_serve.host.control_log import ControlLog
+from flashdreams_serve.host.errors import OpeningError
 from flashdreams_serve.host.log_file import as_tree, read_log
+from flashdreams_serve.host.openings import read_opening
 from flashdreams_serve.host.orders import (
     Close,
     Control,
@@ -30,6 +32,7 @@ from flashdreams_serve.host.orders import (
     Return,
 )
 from flashdreams_serve.host.replay import replay
+from flashdreams_serve.settings import Limits
 
 MANY = 4 * 2**20
 
@@ -41,7 +44,7 @@ def done(session, order):
 def replayed(config, tree):
     tree = json.loads(json.dumps(tree))
     log = read_log(tree, ModelCard.of(config), most_bytes=MANY)
-    return [frames.tobytes() for frames in replay(config.setup(), log)]
+    return [frames.tobytes() for frames, _ in replay(config.setup(), log)]
 
 
 def shown(watcher, chunks):
@@ -148,7 +151,7 @@ def test_the_command_writes_the_video_that_was_dreamt(host_of, racer_config, wat
     steer(session, watcher, [{"steer": 0.5}, {"gas": 0.4}])
     log = _paused(session)
     (tmp_path / "log.json").write_text(json.dumps({"log": log}))
-    line = ["serve-replay", str(tmp_path / "log.json"), "--device", "cpu", "--output"]
+    line = ["serve-replay", str(tmp_path / "log.json"), "--device", "cpu", "--progress", "off", "--output"]
     assert flashdreams([*line, str(tmp_path / "frames"), "--scale", "1"]) == 0
     captured = capsys.readouterr()
     assert captured.out.strip() == str(tmp_path / "frames")
@@ -177,6 +180,8 @@ def test_the_command_says_what_the_video_is_made_with_otherwise(
         str(tmp_path / "log.json"),
         "--device",
         "cpu",
+        "--progress",
+        "off",
         "--output",
         str(tmp_path / "a.mp4"),
     ]
@@ -219,6 +224,15 @@ def test_the_command_refuses_what_is_no_log(tmp_path, content):
     (tmp_path / "log.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(FlashDreamsError):
         serve_replay.main([str(tmp_path / "log.json")])
+
+
+def test_the_command_calls_itself_as_it_was_called(card, tmp_path, capsys):
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(as_tree(a_log(card), "pocket-racer")))
+    assert flashdreams(["serve-replay", str(path), "--engine.threads", "2"]) == 2
+    assert f"flashdreams serve-replay {path} --help" in capsys.readouterr().err
+    assert flashdreams(["serve-replay", str(path), "--help"]) == 0
+    assert f"flashdreams serve-replay {path}" in capsys.readouterr().out
 
 
 def test_the_command_explains_itself(tmp_path, capsys):
@@ -311,6 +325,14 @@ def test_a_broken_log_is_refused(card, name, value):
     tree = {**as_tree(a_log(card), card.slug), name: value}
     with pytest.raises(ControlError):
         read_log(tree, card, most_bytes=MANY)
+
+
+def test_a_prompt_that_nobody_could_write_down_is_refused(card):
+    halves = "a road \ud83d"  # of a character, as JSON may hold it
+    log = {**as_tree(a_log(card), card.slug), "opening": {"seed": 1, "prompt": halves}}
+    for opening in (Opening(prompt=halves), Opening(log=json.loads(json.dumps(log)))):
+        with pytest.raises(OpeningError, match="halves"):
+            read_opening(opening, card, Limits())
 
 
 JSON = st.recursive(

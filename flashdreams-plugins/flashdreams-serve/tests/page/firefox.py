@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 import time
 
 import pytest
@@ -81,8 +82,10 @@ def firefox(folder, **preferences):
     command = [FIREFOX, "--headless", "--no-remote", "--profile", str(folder), "--remote-debugging-port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
-        line = next(line for line in process.stderr if "BiDi listening on" in line)
-        address = re.search(r"ws://\S+", line)[0]
+        said = next((line for line in process.stderr if "BiDi listening on" in line), None)
+        assert said, "Firefox has ended"
+        threading.Thread(target=process.stderr.read, daemon=True).start()  # or it would wait for a reader
+        address = re.search(r"ws://\S+", said)[0]
         with connect(f"{address}/session", max_size=None) as line:
             yield Firefox(line)
     finally:

@@ -1,6 +1,6 @@
 """Keys, buttons, fingers and gamepads steer, and are let go."""
 
-from page_visits import IN_A_BROWSER, PHONE, Visit
+from page_visits import IN_A_BROWSER, PHONE, Visit, served
 
 pytestmark = IN_A_BROWSER
 
@@ -104,3 +104,10 @@ def test_a_gamepad_drives(browser, racer):
         seq = visit.now("seq")
         visit.page.evaluate("probe.pad.axes[0] = 0.05, probe.pad.buttons[7].value = 0")
         visit.until(f"now.seq > {seq} && now.header.seq === now.seq")
+
+
+def test_a_server_that_keeps_no_snapshots_offers_none(browser, tmp_path):
+    with served(tmp_path, "--snapshot-memory", "0") as address, Visit(browser, address) as visit:
+        visit.is_live()
+        assert visit.page.get_by_role("button", name="Keep").is_disabled()
+        assert visit.page.get_by_role("button", name="Save").is_enabled()

@@ -29,8 +29,8 @@ def test_a_line_that_carries_little_gets_a_picture_that_fits(browser, racer):
         lost = (line.dropped - dropped) / (line.dropped - dropped + line.carried - carried)
         print(f"{visit.now('frames') - frames} frames of 150, {lost:.1%} of the packets dropped")
         assert visit.now("transport") == "WebRTC"
-        assert visit.now("frames") - frames > 75
-        assert lost < 0.05
+        assert visit.now("frames") - frames > 40
+        assert lost < 0.2
 
 
 def test_a_line_that_carries_no_datagrams_without_a_word_is_given_up(browser, racer):

@@ -46,6 +46,8 @@ BAD = {
     "sends only": GOOD.replace("a=recvonly", "a=sendonly"),
     "inactive": GOOD.replace("a=recvonly", "a=inactive"),
     "no codec": GOOD.replace("H264", "H999").replace("VP8", "VP0"),
+    "an empty bundle too": GOOD.replace("a=group:BUNDLE", "a=group:BUNDLE\r\na=group:BUNDLE", 1),
+    "a foreign bundle too": GOOD.replace("a=group:BUNDLE", "a=group:BUNDLE 7\r\na=group:BUNDLE", 1),
     "no bundle": GOOD.replace("a=group:BUNDLE", "a=group:LS"),
     "no ufrag": "\r\n".join(line for line in GOOD.splitlines() if not line.startswith("a=ice-ufrag")),
     "no fingerprint": "\r\n".join(line for line in GOOD.splitlines() if "fingerprint" not in line),
@@ -94,6 +96,14 @@ def test_offers_with_their_lines_in_disorder_are_answered_or_refused(at_desk):
         assert {*codes} == {"answered", "bad_sdp"}
 
     at_desk(test)
+
+
+@pytest.mark.parametrize("end", ["\r", "\u2028", "\n", "\x0b"])
+def test_lines_end_where_the_library_says_so(end):
+    candidate = "a=candidate:1 1 udp 1 127.0.0.1 5000 typ host"
+    bare = [line for line in GOOD.splitlines() if not line.startswith(("a=candidate", "a=end-of"))]
+    sdp = end.join([*bare[: bare.index("a=mid:0")], candidate, *bare[bare.index("a=mid:0") :], ""])
+    assert candidates_of(read_offer(sdp).sdp) == [[candidate], [candidate]]
 
 
 def test_candidates_that_cannot_be_tried_are_left_out():

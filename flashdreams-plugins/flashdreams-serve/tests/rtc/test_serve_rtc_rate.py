@@ -84,26 +84,60 @@ def test_what_was_sent_long_ago_does_not_count(rate, clock):
     assert rate.bound == MOST
 
 
-def test_losses_lower_the_bound_and_their_end_raises_it(rate, clock):
-    send(rate, clock, 1e6)
-    rate.lost(0.05)
+def test_a_bound_follows_estimates_that_fall_little_by_little(rate, clock):
+    estimate = 1.2e6
+    while estimate > 200e3:
+        send(rate, clock, 1e6, seconds=0.25)
+        rate.estimated(estimate)
+        estimate *= 0.96
+    assert rate.bound < 220e3
+
+
+class Reports:
+    """What a browser counts, and says as often as it likes."""
+
+    def __init__(self, rate, clock):
+        self._rate, self._clock = rate, clock
+        self._packets, self._lost = 0x1234, 0  # counting begins anywhere
+
+    def go_on(self, seconds, share, *, bits=1e6, often=30):
+        for _ in range(round(seconds * often)):
+            self._clock.now += 1 / often
+            self._rate.sent(round(bits / 8 / often))
+            self._packets += 100 // often
+            self._lost += share * 100 / often
+            self._rate.counted(self._packets, round(self._lost))
+
+
+@pytest.fixture
+def reports(rate, clock):
+    return Reports(rate, clock)
+
+
+def test_losses_lower_the_bound_and_their_end_raises_it(rate, reports):
+    reports.go_on(3, 0.0)
+    reports.go_on(5, 0.05)
     assert rate.bound == MOST, "some are lost on every radio"
-    rate.lost(0.4)
-    assert rate.bound == pytest.approx(800e3, rel=0.1)
+    reports.go_on(2, 0.4)
+    assert 500e3 < rate.bound < 900e3, "a second or two, each of which takes 20 %"
     before = rate.bound
-    for _ in range(5):
-        rate.lost(0.0)
+    reports.go_on(5, 0.0)
     assert before < rate.bound < MOST
-    for _ in range(60):
-        rate.lost(0.0)
+    reports.go_on(60, 0.0)
     assert rate.bound == MOST
 
 
-def test_a_picture_is_sent_over_the_worst_of_lines(rate, clock):
+@pytest.mark.parametrize("often", [2, 50])
+def test_losses_count_by_the_second_however_often_they_are_told(rate, reports, often):
+    reports.go_on(2, 0.0, often=often)
+    reports.go_on(4, 0.3, often=often)
+    assert 400e3 < rate.bound < 800e3, "three seconds or four, each of which takes 15 %"
+
+
+def test_a_picture_is_sent_over_the_worst_of_lines(rate, clock, reports):
     send(rate, clock, 1e6)
     rate.estimated(1000)
-    for _ in range(20):
-        rate.lost(1.0)
+    reports.go_on(30, 1.0)
     assert rate.bound == LEAST
 
 
@@ -139,19 +173,21 @@ def test_a_track_keeps_within_its_line_and_is_in_no_hurry_to_go_up_again(codec):
         track = DreamTrack(None, scale=1, announce=lambda *_: None)
         track.codec = codec
         found = []
-        for now, bound in (
+        told = (
             (10, MOST_BITS),
             (11, 400e3),
+            (11.1, 200e3),
             (12, 390e3),
-            (12, 9e5),
-            (11 + RAISED_SECONDS + 1, 9e5),
-        ):
+            (12.1, 9e5),
+            (11.1 + RAISED_SECONDS, 9e5),
+        )
+        for now, bound in told:
             track._hold_below(round(bound), now)
             found.append(track._video._bound)
         track.stop()
         return found
 
-    assert asyncio.run(bounds()) == [None, 400_000, 400_000, 400_000, 600_000]
+    assert asyncio.run(bounds()) == [None, 400_000, 400_000, 400_000, 400_000, 600_000]
 
 
 def test_what_a_browser_reports_holds_its_video_below(at_desk):
@@ -170,10 +206,14 @@ def test_what_a_browser_reports_holds_its_video_below(at_desk):
         assert track.rate.bound < 200_000
         while track._video._bound is None:
             await client.frame()
-        report = RtcpReceiverInfo(source.source, 128, 100, 0, 0, 0, 0)
-        while track.rate.bound > LEAST:
-            await receiver._send_rtcp(RtcpRrPacket(ssrc=1, reports=[report]))
+        told = 0
+        while track.rate._by_loss == MOST_BITS:  # the report of another stream says nothing
+            told += 1000
+            of_others = RtcpReceiverInfo(source.source + 1, 0, 0, 1 << 30, 0, 0, 0)
+            report = RtcpReceiverInfo(source.source, 128, told // 2, told, 0, 0, 0)
+            await receiver._send_rtcp(RtcpRrPacket(ssrc=1, reports=[of_others, report]))
             await client.frame()
+        assert track.rate.bound < MOST_BITS
         await receiver._send_rtcp(RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=b"none"))
         assert read_tag(await client.frame()) is not None
         await client.close()

@@ -37,10 +37,10 @@ GRACE = Option("--grace", "Seconds for which a session waits for a lost client, 
 KEEP = Option("--keep", "Seconds of video that a session keeps, to be saved, 30.", "SECONDS")
 SNAPSHOTS = Option(
     "--snapshot-memory",
-    "GiB of memory for the snapshots of all sessions, a quarter of what is free where it is not said.",
+    "GiB of memory for the snapshots of all sessions; 0 keeps none. A quarter of what is free where unsaid.",
     "GIB",
 )
-DRAIN = Option("--drain", "Seconds from SIGTERM to the end, 10.", "SECONDS")
+DRAIN = Option("--drain", "Seconds from SIGTERM or Ctrl-C to the end, 10.", "SECONDS")
 SAVE_DIR = Option("--save-dir", "Folder of saved videos, outputs/saved.", "FOLDER")
 NO_BROWSER = Option("--no-browser", "Open no browser.")
 

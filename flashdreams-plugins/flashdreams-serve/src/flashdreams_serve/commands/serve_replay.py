@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
     path, *flags = words
     tree = _read(Path(path))
     slug = _slug(tree)
-    request = COMMAND.read([slug, *flags, *([HELP.name] if HELP.name in options else [])])
+    asked = [slug, *flags, *([HELP.name] if HELP.name in options else [])]
+    request = COMMAND.read(asked, called=f"{COMMAND.prog} {path}")
     if request is None:
         return 0
     set_up_logging(len(request.options.get(VERBOSE.name, [])))
@@ -87,6 +89,7 @@ def _changes(config: RunnerConfig, tree: Mapping[str, Any]) -> list[str]:
 def _make(config: RunnerConfig, tree: Mapping[str, Any]) -> Path:
     """Make the video, and name its file."""
     from flashdreams.infra.device import cpu_threads
+    from flashdreams.infra.runner.progress import Pace, Progress
     from flashdreams.io.video import enlarge, open_video
     from flashdreams_serve.host.card import ModelCard
     from flashdreams_serve.host.log_file import read_log
@@ -101,11 +104,18 @@ def _make(config: RunnerConfig, tree: Mapping[str, Any]) -> Path:
     runner = config.setup()
     output = runner.claim_output()
     size = {"height": card.height * card.scale, "width": card.width * card.scale}
+    pace = Pace(fps=card.fps, total=log.chunks, began=time.monotonic())
+    progress = Progress(card.slug, pace, config.progress)
+    progress.begin()
     with cpu_threads(config.threads):
         runner.make_ready()
+        progress.rollout_began()
         with open_video(output, fps=card.fps, overwrite=config.overwrite, **size) as video:
-            for frames in replay(runner, log):
+            for frames, how in replay(runner, log):
                 video.write(enlarge(frames, card.scale))
+                progress.chunk_made(len(frames))
+                progress.chunk_final(how)
+    progress.end(f"{pace.frames} frames are in {output} ({pace.frames / card.fps:.1f} s of video)")
     return output
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from flashdreams.io.writer import Frames
 
 
-def replay(runner: Runner, log: ControlLog) -> Iterator[Frames]:
-    """The frames of each chunk of a log, uint8 ``[T, H, W, 3]`` as the model makes them.
+def replay(runner: Runner, log: ControlLog) -> Iterator[tuple[Frames, str]]:
+    """The frames of each chunk of a log, uint8 ``[T, H, W, 3]`` as the model makes them, and its path.
 
     Raises:
         InputError: The model does not take what the log holds.
@@ -23,8 +23,8 @@ def replay(runner: Runner, log: ControlLog) -> Iterator[Frames]:
     dream = Dream.begin(runner, log.begun_again())
     try:
         for news in log.per_chunk():
-            leaving = runner.showing(dream.make(news))
+            leaving, how = runner.showing(dream.make(news)), dream.rollout.path
             dream.finish(news)
-            yield leaving.arrived()
+            yield leaving.arrived(), how
     finally:
         dream.close()

@@ -53,7 +53,7 @@ class Snapshots:
             raise OrderRefusedError(
                 "no_such_snapshot",
                 "There is no snapshot of that name.",
-                f"The session has {len(mine)} snapshots.",
+                f"Snapshots that the session has: {len(mine)}.",
                 "Go back to one that was taken.",
             )
         return mine[name]
@@ -66,13 +66,20 @@ class Snapshots:
         if name not in mine and len(mine) >= self._most_each:
             raise OrderRefusedError(
                 "too_many_snapshots",
-                f"The session keeps {len(mine)} snapshots.",
-                f"It keeps at most {self._most_each}.",
+                f"Snapshots that the session has: {len(mine)}.",
+                f"It has at most {self._most_each}.",
                 "Take this one under the name of one that is no longer needed.",
             )
 
     def _check_room(self, mine: dict[str, Kept], name: str, needed: int) -> None:
         left = self._most_bytes - self.bytes + (mine[name].bytes if name in mine else 0)
+        if not self._most_bytes:
+            raise OrderRefusedError(
+                "snapshots_full",
+                "This server keeps no snapshots.",
+                "It gives them no memory.",
+                "Go on without; whoever runs the server may give them some (--snapshot-memory).",
+            )
         if needed > left:
             raise OrderRefusedError(
                 "snapshots_full",

@@ -86,9 +86,7 @@ class Shelf:
         """The file of one of a session's videos; None where there is none of that name."""
         return next((Path(entry) for entry in self._videos(session_id) if entry.name == name), None)
 
-    def put(
-        self, session_id: str, label: str, video: bytes, control_log: LogSource = no_log
-    ) -> str:
+    def put(self, session_id: str, label: str, video: bytes, control_log: LogSource = no_log) -> str:
         """Save a video under the next name of its session: the whole of it, or nothing.
 
         The control log of its rollout lies beside it under the same name, ``.json``: that is for whoever runs

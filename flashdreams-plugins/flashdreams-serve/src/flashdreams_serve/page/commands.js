@@ -69,6 +69,7 @@ export class Commands {
     const { state, model } = this.#life;
     const begun = state === "live" || state === "paused";
     for (const name of ["pause", "reset", "save", "keep"]) this.#buttons.get(name).disabled = !begun;
+    if (this.#life.model?.limits?.snapshots === 0) this.#buttons.get("keep").disabled = true;
     this.#buttons.get("return").disabled = !begun || !this.#hasMark;
     this.#buttons.get("begin").disabled = !begun && !["choosing", "ended", "refused"].includes(state);
     this.#buttons.get("begin").hidden = !model || !hasBeginning(model.steering);

@@ -28,8 +28,7 @@ log = logging.getLogger(__name__)
 _GATHER = "get_component_candidates"
 _KEY_WANTED = "_send_keyframe"
 _REPORTED = "_handle_rtcp_packet"
-_ALL = 256
-"""Of so many packets a report counts those that were lost."""
+_SOURCE = "_ssrc"
 
 
 def addresses_of(host: str) -> tuple[str, ...] | None:
@@ -83,16 +82,17 @@ def tell_what_arrives(sender: RTCRtpSender, rate: LineRate) -> None:
         return
 
     async def tell_and_handle(packet: Any) -> None:
-        _tell(packet, rate)
+        _tell(packet, getattr(sender, _SOURCE, None), rate)
         await handle(packet)
 
     setattr(sender, _REPORTED, tell_and_handle)
 
 
-def _tell(packet: Any, rate: LineRate) -> None:
+def _tell(packet: Any, source: int | None, rate: LineRate) -> None:
     if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
         for report in packet.reports:
-            rate.lost(report.fraction_lost / _ALL)
+            if report.ssrc == source:  # not the stream of what is sent again
+                rate.counted(report.highest_sequence, report.packets_lost)
     elif isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:
         with suppress(ValueError):  # another message of applications
             bits, _ = unpack_remb_fci(packet.fci)

@@ -137,8 +137,9 @@ class DreamTrack(MediaStreamTrack):
 
     def _hold_below(self, bits: int, now: float) -> None:
         """Keep within what the line carries, where that has changed by much."""
-        rises = bits > _HIGHER * self._held_below and now - self._held_at > RAISED_SECONDS
-        if rises or bits < _LOWER * self._held_below:
+        since = now - self._held_at
+        rises = bits > _HIGHER * self._held_below and since > RAISED_SECONDS
+        if rises or (bits < _LOWER * self._held_below and since > KEYS_APART_SECONDS):
             log.debug("Video is held below %d bit/s", bits)
             self._held_at, self._held_below = now, min(bits, round(_HIGHEST * self._held_below))
             self._video.hold_below(self._held_below)

@@ -85,7 +85,7 @@ def limits_tree(limits: Limits) -> dict[str, float]:
         "upload_bytes": limits.upload_bytes,
         "upload_pixels": limits.upload_pixels,
         "prompt_characters": limits.prompt_characters,
-        "snapshots": limits.snapshots,
+        "snapshots": 0 if limits.snapshot_bytes == 0 else limits.snapshots,
         "idle_seconds": limits.idle_seconds,
         "grace_seconds": limits.grace_seconds,
         "keep_seconds": limits.keep_seconds,
