@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from hypothesis.errors import Unsatisfiable
 from PIL import Image
 from schemathesis.generation import GenerationMode
 
-from flashdreams.plugins.registry import installed_registry
 from flashdreams_serve.host.host import Host
 from flashdreams_serve.media.shelf import Shelf
 from flashdreams_serve.settings import Limits, ServeSettings
@@ -40,15 +40,15 @@ for _kind in ("PNG", "JPEG", "WEBP"):  # bytes at random are no images
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+def app(
+    racing_host: Callable[..., AbstractContextManager[Host]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FastAPI]:
     limits = Limits(sessions=2, queue=500, sessions_per_client=1000, requests_per_second=1e6)
     about = ServeSettings(webrtc=True, token=TOKEN, limits=limits)
     metrics = Metrics()
-    host = Host(installed_registry().runner_config("pocket-racer"), about, observer=metrics)
-    host.start()
-    assert host.wait_ready(60)
-    yield make_app(host, about, shelf=Shelf(tmp_path_factory.mktemp("saved"), 10**8), metrics=metrics)
-    host.stop()
+    shelf = Shelf(tmp_path_factory.mktemp("saved"), 10**8)
+    with racing_host(about, observer=metrics) as host:
+        yield make_app(host, about, shelf=shelf, metrics=metrics)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,11 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flashdreams.plugins.registry import installed_registry
 from flashdreams_serve.host.events import Standing
-from flashdreams_serve.host.host import Host
 from flashdreams_serve.host.orders import Opening
-from flashdreams_serve.media.shelf import Shelf
 from flashdreams_serve.settings import Limits, ServeSettings
 from flashdreams_serve.web.conversation import Conversation, Goodbye
 from flashdreams_serve.web.mailbox import Mailbox
@@ -31,15 +29,10 @@ CLOSINGS = {None, 4400, 4409, 4429}
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+def services(racing_services: Callable[..., AbstractContextManager[Services]]) -> Iterator[Services]:
     limits = Limits(sessions=4, messages_per_second=1e9, message_bytes=20_000, prompt_characters=50)
-    about = ServeSettings(webrtc=False, limits=limits)
-    host = Host(installed_registry().runner_config("pocket-racer"), about)
-    host.start()
-    assert host.wait_ready(60)
-    shelf = Shelf(tmp_path_factory.mktemp("saved"), 10**8)
-    yield Services(host=host, settings=about, shelf=shelf, metrics=Metrics(), rates=Rates(1e6))
-    host.stop()
+    with racing_services(ServeSettings(webrtc=False, limits=limits)) as services:
+        yield services
 
 
 class Talk:

@@ -6,34 +6,27 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-from flashdreams.plugins.registry import installed_registry
 from flashdreams_serve.host.host import Host
 from flashdreams_serve.host.orders import Opening
-from flashdreams_serve.media.shelf import Shelf
 from flashdreams_serve.settings import Limits, ServeSettings
 from flashdreams_serve.web.conversation import Conversation
 from flashdreams_serve.web.mailbox import Mailbox
-from flashdreams_serve.web.metrics import Metrics
 from flashdreams_serve.web.openings import read_aside
-from flashdreams_serve.web.rates import Rates
 from flashdreams_serve.web.services import Services
 
 HELLO = {"type": "hello", "version": 1}
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    settings = ServeSettings(webrtc=False, limits=Limits(messages_per_second=1e9, snapshot_bytes=1000))
-    host = Host(installed_registry().runner_config("pocket-racer"), settings)
-    host.start()
-    assert host.wait_ready(60)
-    shelf = Shelf(tmp_path_factory.mktemp("saved"), 10**8)
-    yield Services(host=host, settings=settings, shelf=shelf, metrics=Metrics(), rates=Rates(1e6))
-    host.stop()
+def services(racing_services: Callable[..., AbstractContextManager[Services]]) -> Iterator[Services]:
+    limits = Limits(messages_per_second=1e9, snapshot_bytes=1000)
+    with racing_services(ServeSettings(webrtc=False, limits=limits)) as services:
+        yield services
 
 
 class Talk:

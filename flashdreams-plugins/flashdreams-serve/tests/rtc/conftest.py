@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from flashdreams.plugins.registry import installed_registry
 from flashdreams_serve.host.host import Host
 from flashdreams_serve.settings import Limits, ServeSettings
 
@@ -21,14 +21,10 @@ SECONDS = 30.0
 """Longer than anything here takes."""
 
 
-@pytest.fixture(scope="package")
-def host() -> Iterator[Host]:
-    settings = ServeSettings(limits=Limits(sessions=3))
-    host = Host(installed_registry().runner_config("pocket-racer"), settings)
-    host.start()
-    assert host.wait_ready(60)
-    yield host
-    host.stop()
+@pytest.fixture(scope="module")
+def host(racing_host: Callable[..., AbstractContextManager[Host]]) -> Iterator[Host]:
+    with racing_host(ServeSettings(limits=Limits(sessions=3))) as host:
+        yield host
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from flashdreams.plugins.registry import installed_registry
 from flashdreams_serve.host.host import Host
 from flashdreams_serve.settings import Limits, ServeSettings
 
@@ -18,14 +18,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from security_clients import INVITED, TOKEN, app_of, client_of
 
 
-@pytest.fixture(scope="package")
-def host() -> Iterator[Host]:
-    settings = ServeSettings(webrtc=False, limits=Limits(sessions=2, queue=50, sessions_per_client=1000))
-    host = Host(installed_registry().runner_config("pocket-racer"), settings)
-    host.start()
-    assert host.wait_ready(60)
-    yield host
-    host.stop()
+@pytest.fixture(scope="module")
+def host(racing_host: Callable[..., AbstractContextManager[Host]]) -> Iterator[Host]:
+    limits = Limits(sessions=2, queue=50, sessions_per_client=1000)
+    with racing_host(ServeSettings(webrtc=False, limits=limits)) as host:
+        yield host
 
 
 @pytest.fixture
