@@ -8,6 +8,8 @@ import threading
 import pytest
 from page_visits import IN_A_BROWSER, Visit, served
 
+from flashdreams_serve.bench.server_process import running_server
+
 pytestmark = IN_A_BROWSER
 
 
@@ -85,6 +87,16 @@ def test_who_cannot_be_reached_is_asked_again_in_peace(browser, racer, way):
         visit.page.unroute("**/v1/sessions")
         visit.page.get_by_role("button", name="Try now").click()
         visit.is_live()
+
+
+def test_a_server_that_is_gone_without_a_word_is_missed_soon(browser, tmp_path):
+    with running_server(["pocket-racer", "--save-dir", str(tmp_path)]) as server:
+        server.wait_ready()
+        with Visit(browser, f"{server.url}/", expects=["ERR_CONNECTION"]) as visit:
+            visit.is_live()
+            assert visit.now("transport") == "WebRTC"
+            server.process.kill()
+            visit.until("now.state === 'reconnecting'", 10)  # WebRTC alone takes longer
 
 
 def test_a_reload_goes_on_with_the_same_dream(browser, racer):

@@ -1,10 +1,13 @@
 /** One session, over whichever transport works: WebRTC first, WebSocket where that fails. */
 
+import { Unreachable, sessionNow } from "./server.js";
 import { RtcTransport, canUseRtc } from "./webrtc.js";
 import { SocketTransport } from "./websocket.js";
 
 const PING_MS = 5000;
 const SILENCE_MS = 15_000; // from a server that answers pings: the connection is dead, whatever it says
+const DOUBT_MS = 2500; // from a server that tells figures once a second: it is asked whether it is there
+const WATCH_MS = 500;
 const VERSION = 1;
 const FAREWELL = 1000; // closes a WebSocket that was replaced; over WebRTC there is only a message for it
 
@@ -23,7 +26,9 @@ export class Connection {
   #asked = new Map();
   #asks = 0;
   #pinging;
+  #watching;
   #heardAt = performance.now();
+  #doubtedAt = 0;
   #closed = false;
 
   /**
@@ -36,6 +41,7 @@ export class Connection {
   constructor(session, model, picture, listener, forced) {
     [this.#session, this.#model, this.#picture, this.#listener] = [session, model, picture, listener];
     this.#pinging = setInterval(() => this.#ping(), PING_MS);
+    this.#watching = setInterval(() => this.#watch(), WATCH_MS);
     const offered = (model.transports ?? []).includes("webrtc") && canUseRtc();
     if (forced === "webrtc" || (offered && forced === null && !rtcNeverWorks)) this.#byRtc(forced);
     else this.#bySocket("");
@@ -69,6 +75,7 @@ export class Connection {
   close() {
     this.#closed = true;
     clearInterval(this.#pinging);
+    clearInterval(this.#watching);
     this.#transport?.close();
     this.#breakPromises();
   }
@@ -131,6 +138,15 @@ export class Connection {
     if (document.hidden) this.#heardAt = performance.now(); // it asks for nothing, so silence means nothing
     else if (performance.now() - this.#heardAt > SILENCE_MS) this.#lost(0);
     else this.send({ type: "ping", sent_at: performance.now() });
+  }
+
+  /** A WebRTC connection notices late that nobody is at its other end; a request notices at once. */
+  async #watch() {
+    const now = performance.now();
+    if (document.hidden || !this.#welcomed || now - Math.max(this.#heardAt, this.#doubtedAt) < DOUBT_MS) return;
+    this.#doubtedAt = now;
+    const isGone = await sessionNow(this.#session).catch((error) => error instanceof Unreachable);
+    if (isGone === true) this.#lost(0);
   }
 
   #lost(code) {

@@ -43,7 +43,7 @@ const CURTAINS = {
   opening: () => ({ title: "Falling asleep", text: "The dream begins in a moment.", also: "Cancel" }),
   reconnecting: ({ wait, left }) => ({
     title: "Connection lost",
-    text: `The server keeps your dream for ${left} s. Trying again ${wait > 0 ? `in ${wait} s` : "now"}.`,
+    text: `Your dream goes on where it was if the way is free within ${left} s. Trying again ${wait > 0 ? `in ${wait} s` : "now"}.`,
     act: "Try now",
   }),
   ended: ({ reason, video }) => {
