@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -180,18 +181,30 @@ def test_a_snapshot_without_room_is_refused_with_what_it_takes(services: Service
 
 
 def test_a_log_is_read_to_its_end_before_another_one_though_its_client_has_gone(services: Services) -> None:
+    complaints: list[Any] = []
+
     async def leave() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about))
         gate = threading.Event()
-        read = read_aside(lambda _: gate.wait(30), Opening(log={}), services)
-        reading = asyncio.create_task(read)
+
+        def read(opening: Opening) -> None:
+            gate.wait(30)
+            raise ValueError("It was a bad log.")
+
+        reading = asyncio.create_task(read_aside(read, Opening(log={}), services))
         while not services.reading.locked():
             await asyncio.sleep(0.01)
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
+        waiting = asyncio.create_task(read_aside(read, Opening(log={}), services))
+        await asyncio.sleep(0.01)
+        for task in (reading, waiting):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
         assert services.reading.locked()
         gate.set()
         async with asyncio.timeout(30), services.reading:
             pass
 
     asyncio.run(leave())
+    gc.collect()
+    assert complaints == []

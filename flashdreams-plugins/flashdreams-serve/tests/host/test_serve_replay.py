@@ -226,6 +226,28 @@ def test_the_command_refuses_what_is_no_log(tmp_path, content):
         serve_replay.main([str(tmp_path / "log.json")])
 
 
+def test_the_command_leaves_nothing_on_the_screen_whatever_happens(card, tmp_path, monkeypatch):
+    from flashdreams.infra.runner.progress import Progress
+
+    ended = []
+    monkeypatch.setattr(Progress, "end", lambda self, message: ended.append(message))
+    (tmp_path / "log.json").write_text(json.dumps(as_tree(a_log(card), "pocket-racer")))
+    broken = {**as_tree(ControlLog(Opening(seed=1), card.steering, MANY), "pocket-racer"), "chunks": 2}
+    (tmp_path / "log.json").write_text(json.dumps(broken))
+    monkeypatch.setattr("flashdreams_serve.host.dream.Dream.make", None)
+    line = [
+        "serve-replay",
+        str(tmp_path / "log.json"),
+        "--device",
+        "cpu",
+        "--output",
+        str(tmp_path / "a.mp4"),
+    ]
+    with pytest.raises(TypeError):
+        serve_replay.main(line[1:])
+    assert ended == [""]
+
+
 def test_the_command_calls_itself_as_it_was_called(card, tmp_path, capsys):
     path = tmp_path / "log.json"
     path.write_text(json.dumps(as_tree(a_log(card), "pocket-racer")))

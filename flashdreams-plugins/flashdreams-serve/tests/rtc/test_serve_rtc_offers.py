@@ -46,6 +46,10 @@ BAD = {
     "sends only": GOOD.replace("a=recvonly", "a=sendonly"),
     "inactive": GOOD.replace("a=recvonly", "a=inactive"),
     "no codec": GOOD.replace("H264", "H999").replace("VP8", "VP0"),
+    **{
+        f"hidden by {space!r}": GOOD + f"{space}m=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:2\r\na=sendonly\r\n"
+        for space in (" ", "\t", "\x1f")
+    },
     "an empty bundle too": GOOD.replace("a=group:BUNDLE", "a=group:BUNDLE\r\na=group:BUNDLE", 1),
     "a foreign bundle too": GOOD.replace("a=group:BUNDLE", "a=group:BUNDLE 7\r\na=group:BUNDLE", 1),
     "no bundle": GOOD.replace("a=group:BUNDLE", "a=group:LS"),

@@ -127,6 +127,13 @@ def test_losses_lower_the_bound_and_their_end_raises_it(rate, reports):
     assert rate.bound == MOST
 
 
+def test_a_browser_may_begin_to_count_anew(rate, reports):
+    reports.go_on(3, 0.0)
+    reports._packets -= 0x1200
+    reports.go_on(4, 0.5)
+    assert rate.bound < 900e3
+
+
 @pytest.mark.parametrize("often", [2, 50])
 def test_losses_count_by_the_second_however_often_they_are_told(rate, reports, often):
     reports.go_on(2, 0.0, often=often)

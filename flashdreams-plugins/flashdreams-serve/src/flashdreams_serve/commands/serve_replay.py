@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from flashdreams.errors import ControlError, UsageError
 
 if TYPE_CHECKING:
     from flashdreams.infra.runner.config import RunnerConfig
+    from flashdreams.infra.runner.progress import Progress
     from flashdreams_serve.host.control_log import ControlLog
 
 SUMMARY = "Make the video of a served session again, from its control log."
@@ -105,9 +107,7 @@ def _make(config: RunnerConfig, tree: Mapping[str, Any]) -> Path:
     output = runner.claim_output()
     size = {"height": card.height * card.scale, "width": card.width * card.scale}
     pace = Pace(fps=card.fps, total=log.chunks, began=time.monotonic())
-    progress = Progress(card.slug, pace, config.progress)
-    progress.begin()
-    with cpu_threads(config.threads):
+    with cpu_threads(config.threads), _shown(Progress(card.slug, pace, config.progress)) as progress:
         runner.make_ready()
         progress.rollout_began()
         with open_video(output, fps=card.fps, overwrite=config.overwrite, **size) as video:
@@ -115,8 +115,18 @@ def _make(config: RunnerConfig, tree: Mapping[str, Any]) -> Path:
                 video.write(enlarge(frames, card.scale))
                 progress.chunk_made(len(frames))
                 progress.chunk_final(how)
-    progress.end(f"{pace.frames} frames are in {output} ({pace.frames / card.fps:.1f} s of video)")
+        progress.end(f"{pace.frames} frames are in {output} ({pace.frames / card.fps:.1f} s of video)")
     return output
+
+
+@contextmanager
+def _shown(progress: Progress) -> Iterator[Progress]:
+    """The pace is shown inside; whatever happens, nothing of it stays on the screen."""
+    try:
+        progress.begin()
+        yield progress
+    finally:
+        progress.end("")
 
 
 def _check_not_empty(log: ControlLog) -> None:

@@ -36,17 +36,22 @@ class Farewell:
     def log_of(self, session: Session) -> LogSource:
         """The control log to be saved with a session that ends; asked for while it still computes."""
         dream = session.work.dream
-        return no_log if dream is None or self.scribe is None else self.scribe.as_it_stands(dream.log)
+        if not self._is_saved(session) or dream is None or self.scribe is None:
+            return no_log
+        return self.scribe.as_it_stands(dream.log)
 
     def bid(
         self, session: Session, detail: Mapping[str, Any] | None, control_log: LogSource = no_log
     ) -> None:
         """End a session for those who watch it. Saving keeps nobody waiting."""
-        if session.ending in _SAVED_UNASKED and session.recorder is not None:
+        if self._is_saved(session) and session.recorder is not None:
             args = session, session.recorder, control_log, dict(detail or {})
             self._saving.submit(self._save_and_say, *args)
         else:
             self._say(session, detail)
+
+    def _is_saved(self, session: Session) -> bool:
+        return session.ending in _SAVED_UNASKED and session.recorder is not None
 
     def close(self) -> None:
         """Nobody more is ending; what is being saved is saved to its end."""

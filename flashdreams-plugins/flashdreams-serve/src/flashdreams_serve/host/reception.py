@@ -152,7 +152,8 @@ class Reception:
         with self._changed:
             if session.ending:
                 return
-            session.ending, control_log = reason, self.farewell.log_of(session)
+            session.ending = reason
+            control_log = self.farewell.log_of(session)
             if session.begun:
                 self._to_release.add(session)
             else:

@@ -145,8 +145,9 @@ export class Connection {
     const now = performance.now();
     if (document.hidden || !this.#welcomed || now - Math.max(this.#heardAt, this.#doubtedAt) < DOUBT_MS) return;
     this.#doubtedAt = now;
-    const isGone = await sessionNow(this.#session).catch((error) => error instanceof Unreachable);
-    if (isGone === true) this.#lost(0);
+    const isOver = (view) => view === null;
+    const isGone = await sessionNow(this.#session).then(isOver, (error) => error instanceof Unreachable);
+    if (isGone && this.#heardAt < now) this.#lost(0);
   }
 
   #lost(code) {

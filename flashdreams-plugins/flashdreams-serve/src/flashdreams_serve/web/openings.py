@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from flashdreams.io.writer import Frames
 from flashdreams_serve.host.orders import Opening
@@ -40,13 +41,16 @@ async def read_aside(read: Callable[[Opening], Read], opening: Opening, services
     """
     if opening.log is None:
         return await asyncio.to_thread(read, opening)
-    reading = asyncio.ensure_future(_read_in_turn(read, opening, services))
+    await services.reading.acquire()
+    reading = asyncio.ensure_future(asyncio.to_thread(read, opening))
+    reading.add_done_callback(partial(_next_may_read, services))
     return await asyncio.shield(reading)  # whoever has gone: nobody else begins while it is being read
 
 
-async def _read_in_turn(read: Callable[[Opening], Read], opening: Opening, services: Services) -> Read:
-    async with services.reading:
-        return await asyncio.to_thread(read, opening)
+def _next_may_read(services: Services, reading: asyncio.Future[Any]) -> None:
+    services.reading.release()
+    if not reading.cancelled():
+        reading.exception()  # was looked at, though nobody may be left who waits for it
 
 
 def check_words(name: str, words: object, services: Services) -> None:

@@ -35,7 +35,13 @@ def read_offer(sdp: str) -> Offer:
     """
     if len(sdp) > MOST_BYTES:
         raise bad_sdp(f"The offer has {len(sdp)} characters, more than {MOST_BYTES}.")
-    described = _parsed(sdp)
+    tidied = _tidied(sdp, _whose_transport(_parsed(sdp)))
+    _check(_parsed(tidied))
+    return Offer(tidied)
+
+
+def _check(described: SessionDescription) -> None:
+    """Look at what the library is given, not at what came in."""
     by_kind = {media.kind: media for media in described.media}
     if len(described.media) != 2 or by_kind.keys() != {"video", "application"}:
         raise bad_sdp("The offer is not of one video and one data channel.")
@@ -44,10 +50,8 @@ def read_offer(sdp: str) -> Offer:
         raise bad_sdp("The offer would receive no video.")
     if not any(codec.mimeType.lower() in CODECS for codec in video.rtp.codecs):
         raise bad_sdp("The offer names neither H.264 nor VP8.")
-    counted = _whose_transport(described)
-    if counted is None or not all(_can_be_reached(media) for media in described.media):
+    if not all(_can_be_reached(media) for media in described.media):
         raise bad_sdp("The offer lacks what a connection needs.")
-    return Offer(_tidied(sdp, counted))
 
 
 def bad_sdp(what: str) -> ProblemError:
@@ -76,15 +80,12 @@ def _can_be_reached(media: MediaDescription) -> bool:
     )
 
 
-def _whose_transport(described: SessionDescription) -> int | None:
-    """Number of the section whose transport carries all, the first of the bundle (RFC 8843, section 7).
-
-    None where the offer is no bundle of all that it has.
-    """
+def _whose_transport(described: SessionDescription) -> int:
+    """Number of the section whose transport carries all, the first of the bundle (RFC 8843, section 7)."""
     mids = [media.rtp.muxId for media in described.media]
     bundles = [[*map(str, group.items)] for group in described.group if group.semantic == "BUNDLE"]
-    if len(bundles) != 1 or sorted(bundles[0]) != sorted(mids):
-        return None
+    if not mids or len(bundles) != 1 or sorted(bundles[0]) != sorted(mids):
+        raise bad_sdp("The offer is no bundle of all that it has.")
     return mids.index(bundles[0][0])
 
 
@@ -99,7 +100,7 @@ def _tidied(sdp: str, counted: int) -> str:
     for line in sdp.splitlines():  # as the library cuts lines
         if line.startswith("m="):
             parts.append([])
-        parts[-1].append(line.strip())
+        parts[-1].append(line.rstrip())
     tried = [line for line in parts[1 + counted] if _is_worth_trying(line)][:MOST_CANDIDATES]
     head, *sections = ([line for line in part if not line.startswith(_OF_CANDIDATES)] for part in parts)
     return "\r\n".join([*head, *(line for section in sections for line in (*section, *tried)), ""])

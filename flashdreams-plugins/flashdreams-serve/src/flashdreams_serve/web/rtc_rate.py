@@ -66,10 +66,10 @@ class LineRate:
     def counted(self, packets: int, lost: int) -> None:
         """The browser has counted so many packets since it began, and misses so many of them."""
         now, (before, lost_before) = self._clock(), self._counted
-        if packets <= before or now - self._counted_at < _LOSS_SECONDS:
+        if now - self._counted_at < _LOSS_SECONDS:
             return
         self._counted, self._counted_at = (packets, lost), now
-        if before:  # where counting begins is drawn at random
+        if 0 < before < packets:  # where counting begins is drawn at random
             self._misses((lost - lost_before) / (packets - before))
 
     def _misses(self, share: float) -> None:
