@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -21,12 +20,10 @@ from flashdreams_serve.host.errors import (
 from flashdreams_serve.host.farewell import Farewell, refuse_waiting
 from flashdreams_serve.host.observers import Observed
 from flashdreams_serve.host.orders import Close, Order
-from flashdreams_serve.host.recording import RecorderFactory
+from flashdreams_serve.host.recording import RecorderFactory, recorder_of
 from flashdreams_serve.host.remembered import Remembered
 from flashdreams_serve.host.session import Answer, Session
 from flashdreams_serve.settings import Limits
-
-log = logging.getLogger(__name__)
 
 _ORDERS = 64
 """Orders of a session that may wait."""
@@ -240,18 +237,11 @@ class Reception:
 
     def _enter(self, session: Session) -> None:
         self._living[session.id] = session
-        if self._recorder is not None:
-            self._record(session, self._recorder)
+        session.recorder = recorder_of(session.id, self._recorder)
+        session.audience.record_with(session.recorder)
         self._observed.session_opened()
         self._say_slots()
         self.wake()
-
-    def _record(self, session: Session, recorder: RecorderFactory) -> None:
-        try:
-            session.recorder = recorder(session.id)
-        except Exception:
-            log.exception("A session is not recorded.")
-        session.audience.record_with(session.recorder)
 
     def _refusal(self, session: Session, order: Order) -> OrderRefusedError | None:
         if session.ending:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, TypeAlias
 
 from flashdreams_serve.host.events import Outlet
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,12 @@ class Recorder(Outlet, Protocol):
 
 RecorderFactory: TypeAlias = Callable[[str], Recorder]
 """From the id of a session to whatever records it."""
+
+
+def recorder_of(session_id: str, make: RecorderFactory | None) -> Recorder | None:
+    """A recorder for a session; None where there is none to be had, which costs the session nothing else."""
+    try:
+        return None if make is None else make(session_id)
+    except Exception:
+        log.exception("A session is not recorded.")
+        return None
