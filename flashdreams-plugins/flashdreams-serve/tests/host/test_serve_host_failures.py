@@ -10,7 +10,9 @@ import torch
 from flashdreams.errors import WeightsFileError
 from flashdreams.infra.pipeline.slots import Slot
 from flashdreams_serve.host.errors import NotReadyError, OrderRefusedError
+from flashdreams_serve.host.host import Host
 from flashdreams_serve.host.orders import Close, Control, Fork, Keep, Opening, Pause, Reset, Resume, Return
+from flashdreams_serve.settings import ServeSettings
 
 STEPS = [
     ("steered", 1),
@@ -214,6 +216,22 @@ def test_a_model_that_cannot_be_loaded_fails_the_host_and_ends_who_waits(host_of
         assert watcher.until_state("ended").standings[-1].reason == "failed"
     with pytest.raises(NotReadyError):
         host.open(Opening(), "somebody")
+
+
+def test_who_opens_a_session_while_loading_fails_is_told_so(toy_config, monkeypatch):
+    toy_config.pipeline.diffusion_model.transformer._target = _Unloadable
+    host = Host(toy_config, ServeSettings())
+    read = host.beginning
+
+    def read_while_loading_fails(opening):
+        host.start()
+        host.wait_stopped()
+        return read(opening)
+
+    monkeypatch.setattr(host, "beginning", read_while_loading_fails)
+    with pytest.raises(NotReadyError):
+        host.open(Opening(), "somebody")
+    assert host.stop()
 
 
 class _Unloadable:

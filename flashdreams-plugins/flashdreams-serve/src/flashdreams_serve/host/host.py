@@ -21,7 +21,7 @@ from flashdreams_serve.host.card import ModelCard
 from flashdreams_serve.host.carrying_out import CarryingOut
 from flashdreams_serve.host.control_log import ControlLog
 from flashdreams_serve.host.dreamer import Dreamer
-from flashdreams_serve.host.errors import NotReadyError, draining
+from flashdreams_serve.host.errors import DrainingError, NotReadyError, draining
 from flashdreams_serve.host.log_file import Scribe
 from flashdreams_serve.host.made_with import made_with
 from flashdreams_serve.host.observers import Observed
@@ -124,7 +124,12 @@ class Host:
             TooManySessionsError: The client has as many sessions as it may have.
         """
         self._check_open()
-        return self._reception.open(self.beginning(opening), client)
+        beginning = self.beginning(opening)
+        try:
+            return self._reception.open(beginning, client)
+        except DrainingError:
+            self._check_open()  # it may be shut since it has failed meanwhile
+            raise
 
     def beginning(self, opening: Opening) -> ControlLog:
         """What a rollout begins with, read and checked; a long control log takes a while.
