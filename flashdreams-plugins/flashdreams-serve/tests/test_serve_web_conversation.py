@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import serve_talks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flashdreams_serve.host.events import Standing
-from flashdreams_serve.host.orders import Opening
 from flashdreams_serve.settings import Limits, ServeSettings
 from flashdreams_serve.web.conversation import Conversation, Goodbye
-from flashdreams_serve.web.mailbox import Mailbox
 from flashdreams_serve.web.messages import ClientMessage
 from flashdreams_serve.web.metrics import Metrics
 from flashdreams_serve.web.rates import Rates
@@ -35,23 +34,12 @@ def services(racing_services: Callable[..., AbstractContextManager[Services]]) -
         yield services
 
 
-class Talk:
-    """A conversation whose messages are kept."""
-
-    def __init__(self, services: Services) -> None:
-        self.sent: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.session = services.host.open(Opening(seed=1), "10.0.0.1")
-        self.mailbox = Mailbox(asyncio.get_running_loop())
-        self.session.attach(self.mailbox)
-        self.conversation = Conversation(self.session, services, self.sent.put)
+class Talk(serve_talks.Talk):
+    """To which anything may be said."""
 
     async def say(self, message: Any) -> None:
         text = message if isinstance(message, str | bytes) else json.dumps(message)
         await self.conversation.receive(text)
-
-    async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(20):
-            return await self.sent.get()
 
     async def closing(self, message: Any) -> int | None:
         """With which code a message ends the connection; None where it does not."""
@@ -77,10 +65,7 @@ def talking(services: Services, test: Callable[[Talk], Awaitable[None]], *, gree
                 assert (await talk.ask(HELLO))["type"] == "welcome"
             await test(talk)
         finally:
-            talk.conversation.close()
-            talk.session.detach(talk.mailbox)
-            talk.mailbox.close()
-            services.host._reception.end(talk.session, "closed")
+            talk.end()
 
     asyncio.run(run())
 

@@ -11,12 +11,11 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
+import serve_talks
 
 from flashdreams_serve.host.host import Host
 from flashdreams_serve.host.orders import Opening
 from flashdreams_serve.settings import Limits, ServeSettings
-from flashdreams_serve.web.conversation import Conversation
-from flashdreams_serve.web.mailbox import Mailbox
 from flashdreams_serve.web.openings import read_aside
 from flashdreams_serve.web.services import Services
 
@@ -30,22 +29,11 @@ def services(racing_services: Callable[..., AbstractContextManager[Services]]) -
         yield services
 
 
-class Talk:
-    """A session that is steered by messages, of whose answers none is lost."""
-
-    def __init__(self, services: Services) -> None:
-        self.session = services.host.open(Opening(seed=1), "10.0.0.1")
-        self.heard: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
-        self.conversation = Conversation(self.session, services, self.heard.put)
-        self.mailbox = Mailbox(asyncio.get_running_loop())
-        self.session.attach(self.mailbox)
+class Talk(serve_talks.Talk):
+    """To which messages are said."""
 
     async def say(self, **message: Any) -> None:
         await self.conversation.receive(json.dumps(message))
-
-    async def hear(self) -> Mapping[str, Any]:
-        async with asyncio.timeout(30):
-            return await self.heard.get()
 
     async def ask(self, **message: Any) -> Mapping[str, Any]:
         await self.say(**message)
@@ -65,10 +53,7 @@ def talking(services: Services, test: Callable[[Talk], Awaitable[None]]) -> None
             await talk.log()
             await test(talk)
         finally:
-            talk.conversation.close()
-            talk.session.detach(talk.mailbox)
-            talk.mailbox.close()
-            services.host._reception.end(talk.session, "closed")
+            talk.end()
 
     asyncio.run(run())
 
@@ -129,7 +114,7 @@ def test_what_is_asked_behind_a_reset_is_done_behind_it(
         await talk.say(type="log", ask=2)
         assert await asyncio.to_thread(held.began.wait, 30)
         await asyncio.sleep(0.1)
-        assert talk.heard.empty()
+        assert talk.sent.empty()
         held.may_end.set()
         answers = {answer["ask"]: answer for answer in [await talk.hear(), await talk.hear()]}
         assert answers[1]["seed"] == answers[2]["log"]["opening"]["seed"] == 7

@@ -144,7 +144,7 @@ class Text:
         Raises:
             ControlError: It is no text, empty, too long, or nothing that UTF-8 can hold.
         """
-        if isinstance(value, str) and len(value) <= self.longest and _is_utf8(value) and value.strip():
+        if isinstance(value, str) and len(value) <= self.longest and is_utf8(value) and value.strip():
             return value.strip()
         raise _no_value(self.name, value, f"It is a text of 1 to {self.longest} characters.")
 
@@ -241,7 +241,7 @@ def _check_once(what: str, names: Iterable[str]) -> None:
         )
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
     """Whether the text can be written down: JSON may hold halves of characters, which cannot."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 

@@ -36,7 +36,7 @@ class Farewell:
     def log_of(self, session: Session) -> LogSource:
         """The control log to be saved with a session that ends; asked for while it still computes."""
         dream = session.work.dream
-        if not self._is_saved(session) or dream is None or self.scribe is None:
+        if _to_save_with(session) is None or dream is None or self.scribe is None:
             return no_log
         return self.scribe.as_it_stands(dream.log)
 
@@ -44,14 +44,11 @@ class Farewell:
         self, session: Session, detail: Mapping[str, Any] | None, control_log: LogSource = no_log
     ) -> None:
         """End a session for those who watch it. Saving keeps nobody waiting."""
-        if self._is_saved(session) and session.recorder is not None:
-            args = session, session.recorder, control_log, dict(detail or {})
-            self._saving.submit(self._save_and_say, *args)
+        recorder = _to_save_with(session)
+        if recorder is not None:
+            self._saving.submit(self._save_and_say, session, recorder, control_log, dict(detail or {}))
         else:
             self._say(session, detail)
-
-    def _is_saved(self, session: Session) -> bool:
-        return session.ending in _SAVED_UNASKED and session.recorder is not None
 
     def close(self) -> None:
         """Nobody more is ending; what is being saved is saved to its end."""
@@ -76,6 +73,11 @@ class Farewell:
         except Exception:
             log.exception("The recorder of a session that ended could not be closed.")
         self._on_said(session)
+
+
+def _to_save_with(session: Session) -> Recorder | None:
+    """What saves a session that ends; None where that is its client's wish, or it is not recorded."""
+    return session.recorder if session.ending in _SAVED_UNASKED else None
 
 
 def refuse_waiting(session: Session) -> None:

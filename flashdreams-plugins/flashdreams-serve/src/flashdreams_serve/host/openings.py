@@ -6,6 +6,7 @@ import secrets
 from dataclasses import replace
 
 from flashdreams.errors import did_you_mean
+from flashdreams.infra.runner.steering import is_utf8
 from flashdreams_serve.host.card import ModelCard
 from flashdreams_serve.host.control_log import ControlLog
 from flashdreams_serve.host.errors import OpeningError
@@ -59,7 +60,7 @@ def _check_prompt(opening: Opening, card: ModelCard, limits: Limits) -> None:
     text = card.steering.prompt
     if text is None:
         raise OpeningError("A prompt is given.", "This model takes none.", "Leave it out.")
-    if not _is_utf8(opening.prompt):
+    if not is_utf8(opening.prompt):
         raise OpeningError(
             "The prompt holds halves of characters.", "It is text that UTF-8 can hold.", "Write another one."
         )
@@ -70,14 +71,6 @@ def _check_prompt(opening: Opening, card: ModelCard, limits: Limits) -> None:
             f"It has 1 to {longest}, not all of them spaces.",
             "Write a shorter one." if len(opening.prompt) > longest else "Write one, or leave it out.",
         )
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_start(opening: Opening, card: ModelCard) -> None:

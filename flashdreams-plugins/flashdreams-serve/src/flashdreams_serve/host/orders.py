@@ -12,6 +12,9 @@ from flashdreams.io.writer import Frames
 if TYPE_CHECKING:
     from flashdreams_serve.host.control_log import ControlLog
 
+LONGEST_NAME = 64
+"""Characters of a name that a client gives, or that it asks for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Opening:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from flashdreams.io.memory import binary
 from flashdreams_serve.host.dream import Dream, Kept
 from flashdreams_serve.host.errors import OrderRefusedError
+from flashdreams_serve.host.orders import LONGEST_NAME
 from flashdreams_serve.host.session import Session
-
-_LONGEST_NAME = 64
 
 
 class Snapshots:
@@ -97,10 +96,10 @@ class Snapshots:
 
 
 def _check_name(name: str) -> None:
-    if not 0 < len(name) <= _LONGEST_NAME:
+    if not 0 < len(name) <= LONGEST_NAME:
         raise OrderRefusedError(
             "bad_name",
             f"The name of the snapshot has {len(name)} characters.",
-            f"It has 1 to {_LONGEST_NAME}.",
+            f"It has 1 to {LONGEST_NAME}.",
             "Choose another name.",
         )

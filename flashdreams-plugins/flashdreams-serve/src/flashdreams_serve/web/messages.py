@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from flashdreams.client.messages import CODECS, Codec
 from flashdreams_serve.host.events import Event, Receipt, Refused, Standing
+from flashdreams_serve.host.orders import LONGEST_NAME
 
 VERSION = 1
 """Of the protocol."""
@@ -20,7 +21,6 @@ MOST_EXACT = 2**53 - 1
 """The largest whole number that every program that reads JSON knows exactly."""
 MOST_CONTROLS = 64
 MOST_LATENCIES = 64
-LONGEST_NAME = 64
 LONGEST_TEXT = 16_384
 """Characters of any text; the limits of the server are usually narrower."""
 
